@@ -1,0 +1,66 @@
+/* The caller's side of the evidence collector: finding or starting it, and its answers as values.
+ *
+ * The collector is attestd-tpm, reached over private sd-bus (peer to peer over a unix socket):
+ *   object /org/attestd1/tpm, interface org.attestd1.Tpm
+ *     Ping()
+ *     GetInfo() → a{sv}: manufacturer s ("IBM "→"IBM", "MSFT"), vendor s, firmware-version s, banks as (allocated, strongest first), pcr-bank s (the one in use),
+ *         aik-public ay (TPMT_PUBLIC), aik-name ay, aik-fingerprint s (hex SHA-256 of the SubjectPublicKeyInfo), aik-certificate ay, reset-count u,
+ *         restart-count u, leftovers-flushed u
+ *     Quote(ay qualifying_data, a{sv} options) → a{sv}: quote ay, signature ay, aik-public ay, aik-name ay, aik-certificate ay,
+ *         pcrs a(qua(uay)) (bank TPM_ALG_ID, mask, [(index, digest)]) in the quote's order, verdicts a{us},
+ *         logs a(sht) (protocol type "TCG"/"IMA", sealed memfd, size), boot-log-state s, boot-log-reason s, ima-log-state s, ima-log-reason s,
+ *         ima-entries t, reset-count u, restart-count u, quote-retries u
+ *   errors: org.attestd1.Error.NAME with the described chain as message.
+ * The network-facing process gives qualifying data and nothing else: which TPM, key, PCRs and log files is the collector's own configuration.
+ *
+ * The collector program: attestd-tpm [--config=FILE] [--bus-fd=N]. With --bus-fd it serves that connected socket and exits when it closes; socket-activated
+ * (LISTEN_FDS, name "tpm") it accepts one connection after another. */
+#pragma once
+
+#include <systemd/sd-bus.h>
+
+#include "tcg/evidence.h"
+
+#define COLLECTOR_OBJECT "/org/attestd1/tpm"
+#define COLLECTOR_INTERFACE "org.attestd1.Tpm"
+#define COLLECTOR_PING_USEC (5 * USEC_PER_SEC)
+#define COLLECTOR_INFO_USEC (5 * 60 * USEC_PER_SEC)   /* may create the AIK */
+#define COLLECTOR_QUOTE_USEC (30 * USEC_PER_SEC)
+
+typedef struct CollectorInfo {
+        char *manufacturer, *vendor, *firmware_version, *pcr_bank, *aik_fingerprint;
+        char **banks;
+        Bytes aik_public, aik_name, aik_certificate;
+        uint32_t reset_count, restart_count, leftovers_flushed;
+} CollectorInfo;
+CollectorInfo *collector_info_free(CollectorInfo *info);
+DEFINE_CLEANUP(CollectorInfo, collector_info_free)
+
+typedef struct CollectorOptions {
+        const char *program;       /* --collector=PATH; NULL: $ATTESTD_COLLECTOR, beside the own executable, ../libexec, libexec directory */
+        const char *config_file;   /* passed on as --config= ; NULL: none */
+        const char *socket_path;   /* NULL: config_runtime_directory()/tpm.sock; used if it exists */
+        int socket_fd;             /* connected socket that was passed in, else -1 */
+} CollectorOptions;
+
+typedef struct Collector Collector;
+/* Connects to the socket if there is one, else starts the program over a socketpair. Error: COLLECTOR_UNAVAILABLE. */
+Err *collector_open(const CollectorOptions *options, Collector **ret) _must_check_;
+/* Closes the bus; a collector that we started gets its end of file, and SIGKILL after 2 s. */
+Collector *collector_free(Collector *collector);
+DEFINE_CLEANUP(Collector, collector_free)
+/* The bus, for attaching it to an event loop. */
+sd_bus *collector_bus(Collector *collector);
+
+/* Blocking calls. */
+Err *collector_get_info(Collector *collector, CollectorInfo **ret) _must_check_;
+Err *collector_quote(Collector *collector, Span qualifying_data, Evidence **ret) _must_check_;
+
+/* For asynchronous callers: make the call message, parse the reply message (error replies become an Err of the code they name; a disconnected or timed out bus:
+ * COLLECTOR_UNAVAILABLE or TPM_STUCK). */
+Err *collector_quote_call(Collector *collector, Span qualifying_data, sd_bus_message **ret) _must_check_;
+Err *collector_quote_reply(sd_bus_message *reply, Evidence **ret) _must_check_;
+Err *collector_info_call(Collector *collector, sd_bus_message **ret) _must_check_;
+Err *collector_info_reply(sd_bus_message *reply, CollectorInfo **ret) _must_check_;
+Err *collector_ping_call(Collector *collector, sd_bus_message **ret) _must_check_;
+Err *collector_ping_reply(sd_bus_message *reply) _must_check_;

@@ -1,0 +1,87 @@
+/* Typed settings, read with libeconf. interfaces: attestd.conf(5).
+ *
+ * Files, later ones win key by key: /usr/lib/attestd/attestd.conf, /etc/attestd/attestd.conf, then attestd.conf.d/ *.conf of
+ * /usr/lib/attestd, /etc/attestd and /run/attestd in one sorted order by file name (a name in /etc masks the same in /usr/lib).
+ * With an explicit file: that file and FILE.d/ *.conf alone. Unknown keys and sections are warnings with file and line; a bad value is an error
+ * with file, line, section, key, the value and what is allowed. */
+#pragma once
+
+#include "base/error.h"
+#include "base/bytes.h"
+
+typedef enum LogPolicy { LOG_POLICY_OPTIONAL, LOG_POLICY_REQUIRED, LOG_POLICY_OFF } LogPolicy;
+typedef enum CredentialType {
+        CREDENTIAL_NONE, CREDENTIAL_CLIENT_SECRET, CREDENTIAL_CLIENT_CERTIFICATE, CREDENTIAL_MANAGED_IDENTITY,
+        CREDENTIAL_WORKLOAD_IDENTITY, CREDENTIAL_TOKEN_FILE,
+} CredentialType;
+typedef enum RequestKeyKind { REQUEST_KEY_EPHEMERAL, REQUEST_KEY_TPM } RequestKeyKind;
+
+typedef struct ConfigPair {
+        char *name, *value;
+} ConfigPair;
+
+/* All strings are owned; NULL where there is neither value nor default. */
+typedef struct Config {
+        /* [Agent] */
+        int log_level;               /* syslog number; default 6 */
+        bool http_socket;
+        char **token_access;         /* NULL-terminated: "root", "@attestd", … */
+        /* [TPM] */
+        char *tcti;                  /* "device:/dev/tpmrm0" */
+        char *aik_handle;            /* "auto" or "0x81…" */
+        char *aik_certificate;       /* "auto", "none", path, "nv:0x…" */
+        char *pcr_bank;              /* "auto", "sha256", … */
+        uint32_t pcr_mask;           /* default 0xffffff */
+        RequestKeyKind request_key;
+        /* [Evidence] */
+        char *boot_log;              /* default /sys/kernel/security/tpm0/binary_bios_measurements */
+        LogPolicy boot_log_policy;
+        char *ima_log;               /* default /sys/kernel/security/ima/binary_runtime_measurements */
+        LogPolicy ima_log_policy;
+        char *vbs_report;            /* "none" */
+        ConfigPair *custom_claims;
+        size_t n_custom_claims;
+        /* [Instance] */
+        char *url;                   /* normalised, https, no trailing slash; NULL if not set */
+        char *api_version;
+        char *ca_file, *ca_path, *proxy;
+        uint64_t connect_timeout_usec, timeout_usec;
+        /* [Credential] */
+        CredentialType credential_type;
+        char *tenant_id, *client_id, *authority, *scope, *secret_file, *certificate_file, *private_key_file,
+                *federated_token_file, *token_file, *imds_url, *managed_identity_client_id, *managed_identity_object_id,
+                *managed_identity_resource_id;
+        /* [RelyingParty] */
+        char *rp_id;
+        Bytes nonce;                 /* empty: random each time; from hex or base64url */
+        /* [Token] */
+        char *issuer;                /* default: url */
+        char *algorithms;            /* "RS256" */
+        uint64_t clock_skew_sec;
+        char *policy_hash;
+        ConfigPair *required_claims;
+        size_t n_required_claims;
+        char *trust_anchors;
+        /* [Schedule] */
+        bool on_start;
+        unsigned renew_min_percent, renew_max_percent;   /* 50, 75 */
+        uint64_t retry_min_usec, retry_max_usec, splay_usec;
+} Config;
+
+typedef struct ConfigWarnings {
+        char **lines;                /* "FILE:LINE: …", NULL-terminated */
+        size_t n_lines;
+} ConfigWarnings;
+void config_warnings_done(ConfigWarnings *warnings);
+
+Config *config_free(Config *config);
+DEFINE_CLEANUP(Config, config_free)
+/* explicit_file NULL: the standard places below root (NULL: "/"; for tests). warnings may be NULL.
+ * Errors: CONFIG_INVALID, CONFIG_MISSING (explicit file absent), IO. */
+Err *config_load(const char *explicit_file, const char *root, Config **ret, ConfigWarnings *warnings) _must_check_;
+/* Defaults alone. */
+Err *config_new(Config **ret) _must_check_;
+
+/* $RUNTIME_DIRECTORY (first of a colon list), else /run/attestd; $STATE_DIRECTORY, else /var/lib/attestd. Borrowed. */
+const char *config_runtime_directory(void);
+const char *config_state_directory(void);

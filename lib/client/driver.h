@@ -1,0 +1,35 @@
+/* The blocking driver: runs an operation on a curl easy handle. The one place in lib that does network I/O. */
+#pragma once
+
+#include <curl/curl.h>
+
+#include "client/operation.h"
+
+typedef struct TransportOptions {
+        const char *ca_file, *ca_path;         /* NULL: the system's trust store */
+        const char *proxy;                     /* NULL: none; the environment is never asked */
+        uint64_t connect_timeout_usec, timeout_usec;
+} TransportOptions;
+
+/* Sets up an easy handle for request, shared with the daemon's multi driver: method, URL, headers, body reader with rewind, limits (https only, no
+ * redirects, answer ≤ HTTP_ANSWER_SIZE_MAX, NOSIGNAL, QUICK_EXIT, TLS ≥ 1.2). response is filled while the transfer runs and must outlive it. The returned
+ * Transfer owns the handle. */
+typedef struct Transfer Transfer;
+Err *transfer_new(const HttpRequest *request, const TransportOptions *options, HttpResponse *response, Transfer **ret) _must_check_;
+Transfer *transfer_free(Transfer *transfer);
+DEFINE_CLEANUP(Transfer, transfer_free)
+CURL *transfer_handle(Transfer *transfer);
+/* What a finished transfer means: NULL, or SERVICE_UNREACHABLE, SERVICE_NAME_RESOLUTION, SERVICE_TLS, TIMEOUT, SERVICE_ANSWER_TOO_LARGE … with the CURLcode,
+ * the host and curl's own words. */
+Err *transfer_result(Transfer *transfer, CURLcode code) _must_check_;
+
+typedef struct DriverCallbacks {
+        /* Called for OPERATION_QUOTE; blocks. */
+        Err *(*quote)(void *userdata, Span qualifying_data, Evidence **ret);
+        /* Called before each step; may be NULL. Returning false cancels (CANCELLED). */
+        bool (*progress)(void *userdata, OperationStep step, const Operation *operation);
+        uint64_t (*now_sec)(void *userdata);   /* NULL: CLOCK_REALTIME */
+        void *userdata;
+} DriverCallbacks;
+/* Runs until DONE (NULL) or FAILED (its error). */
+Err *driver_run(Operation *operation, const TransportOptions *options, const DriverCallbacks *callbacks) _must_check_;

@@ -1,0 +1,45 @@
+/* An operation is a conversation with the service as a value: it says what is to be done next and is told what came of it. It never sleeps, has no
+ * socket and reads no clock. Two drivers run operations: a blocking one on curl easy (client/driver.h) and the daemon's on curl multi.
+ *
+ *     operation_next() → SEND  request  → operation_take_response() or operation_take_failure()
+ *                      → QUOTE qualifying data → operation_take_evidence() or operation_take_failure()
+ *                      → DONE | FAILED
+ * operation_next() may be asked again without effect until the answer was given. */
+#pragma once
+
+#include "maa/attest_tpm.h"
+#include "maa/metadata.h"
+
+typedef enum OperationStep { OPERATION_SEND, OPERATION_QUOTE, OPERATION_DONE, OPERATION_FAILED } OperationStep;
+
+typedef struct Operation Operation;
+Operation *operation_free(Operation *operation);
+DEFINE_CLEANUP(Operation, operation_free)
+
+OperationStep operation_next(Operation *operation);
+const HttpRequest *operation_request(const Operation *operation);      /* in SEND; borrowed until the answer; the driver rewinds and reads the body */
+Span operation_qualifying_data(const Operation *operation);            /* in QUOTE */
+void operation_take_response(Operation *operation, const HttpResponse *response, uint64_t now_sec);
+void operation_take_evidence(Operation *operation, Evidence *steal_evidence);
+void operation_take_failure(Operation *operation, Err *steal_err);      /* transport or collector failed */
+Err *operation_take_error(Operation *operation);                        /* in FAILED: hands the error over (once) */
+
+typedef struct AttestTpmOptions {
+        const char *base_url, *api_version;      /* copied */
+        const char *rp_id;
+        Span rp_data;                            /* copied; the caller makes 32 random bytes where none are given */
+        EVP_PKEY *request_key;                   /* referenced (up_ref) */
+        const NamedValue *custom_claims;         /* copied */
+        size_t n_custom_claims;
+        const char *authorization;               /* "Bearer …" or NULL; copied */
+} AttestTpmOptions;
+Err *operation_new_attest_tpm(const AttestTpmOptions *options, Operation **ret) _must_check_;
+/* In DONE: the JWT, not validated. Borrowed. */
+const char *operation_attest_tpm_token(const Operation *operation);
+const char *operation_attest_tpm_jwk(const Operation *operation);       /* text of the request key's public part */
+/* Is the next SEND the init message (so: not yet the request)? For drivers that show progress. */
+bool operation_attest_tpm_is_init(const Operation *operation);
+
+/* GET /certs. In DONE: hands the set over. */
+Err *operation_new_certs(const char *base_url, Operation **ret) _must_check_;
+JwkSet *operation_take_certs(Operation *operation);

@@ -1,0 +1,55 @@
+/* The AttestTpm protocol, version 2 (attReqV2, att_type basic): messages, no conversation.
+ * Sources: Microsoft's "Trusted Platform Module (TPM) and virtualization-based security (VBS) enclave attestation protocol", and recorded
+ * exchanges. Every message travels as {"data":"<base64url of inner JSON>"}, the inner JSON being {"payload":{…}}.
+ *
+ *     client                                service
+ *       init  {"type":"aikcert"}      -->
+ *                                     <--   challenge {challenge, service_context}
+ *       request {"request": JWS}      -->
+ *                                     <--   report {"report": JWT}
+ */
+#pragma once
+
+#include "jose/jws.h"
+#include "maa/http.h"
+#include "tcg/evidence.h"
+
+#define MAA_API_VERSION_DEFAULT "2020-10-01"
+#define MAA_CHALLENGE_SIZE 16
+
+/* base_url without trailing slash. */
+Err *attest_tpm_init_request(const char *base_url, const char *api_version, HttpRequest *ret) _must_check_;
+
+typedef struct AttestTpmChallenge {
+        Bytes challenge;          /* 16 bytes */
+        char *service_context;    /* echoed untouched */
+} AttestTpmChallenge;
+void attest_tpm_challenge_done(AttestTpmChallenge *challenge);
+/* Checks status and body. Errors: those of http_response_check(); SERVICE_ANSWER_INVALID naming the member. */
+Err *attest_tpm_challenge_parse(const HttpResponse *response, uint64_t now_sec, AttestTpmChallenge *ret) _must_check_;
+
+/* qualifying data of the quote: HASH(UTF8(jwk) || 0x00 || challenge), SHA-256. jwk is the literal text that will be sent. */
+Err *attest_tpm_qualifying_data(const char *jwk_text, Span challenge, Digest *ret) _must_check_;
+
+typedef struct NamedValue {
+        char *name, *value;
+} NamedValue;
+
+typedef struct AttestTpmRequest {
+        const AttestTpmChallenge *challenge;
+        const Evidence *evidence;           /* log descriptors are duplicated */
+        const char *jwk_text;               /* of the request key: hashed and sent as this very text */
+        EVP_PKEY *request_key;              /* signs PS256, salt 32 */
+        const char *rp_id;                  /* NULL: the empty string is sent */
+        Span rp_data;                       /* the relying party's nonce, raw bytes */
+        const NamedValue *custom_claims;    /* value_type string */
+        size_t n_custom_claims;
+} AttestTpmRequest;
+Err *attest_tpm_request(const char *base_url, const char *api_version, const AttestTpmRequest *request, HttpRequest *ret) _must_check_;
+/* The JWT out of the report message, not validated. */
+Err *attest_tpm_report_parse(const HttpResponse *response, uint64_t now_sec, char **ret_token) _must_check_;
+
+/* Shared with the verifier's side. Wraps {"payload":{…}} text into {"data":…}; takes inner, also on failure. */
+Err *attest_tpm_envelope(Source *steal_inner, Source **ret) _must_check_;
+/* Outer text -> inner JSON text and its payload object. */
+Err *attest_tpm_envelope_open(Span body, const char *what, Bytes *ret_inner, Json **ret_payload) _must_check_;

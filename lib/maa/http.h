@@ -1,0 +1,41 @@
+/* HTTP as values: what a conversation wants sent, and what came back. Who carries it is none of lib/maa's business. */
+#pragma once
+
+#include "base/source.h"
+
+#define HTTP_ANSWER_SIZE_MAX (1u << 20)
+#define HTTP_HEADERS_MAX 8
+
+typedef struct HttpHeader {
+        char *name, *value;
+} HttpHeader;
+
+typedef struct HttpRequest {
+        const char *method;          /* "GET", "POST", "PUT": static */
+        char *url;                   /* absolute */
+        HttpHeader headers[HTTP_HEADERS_MAX];
+        size_t n_headers;
+        Source *body;                /* NULL: none */
+} HttpRequest;
+void http_request_done(HttpRequest *request);
+Err *http_request_add_header(HttpRequest *request, const char *name, const char *value) _must_check_;
+
+/* What drivers fill in. Header members that nobody needs are not kept. */
+typedef struct HttpResponse {
+        long status;
+        char *content_type;          /* NULL if absent */
+        char *retry_after;           /* NULL if absent; raw text */
+        char *request_id;            /* x-ms-request-id; NULL if absent */
+        char *service_version;       /* x-ms-maa-service-version */
+        uint64_t date_sec;           /* of the Date header, seconds since 1970; 0 if absent */
+        Bytes body;                  /* at most HTTP_ANSWER_SIZE_MAX: drivers stop above it with SERVICE_ANSWER_TOO_LARGE */
+} HttpResponse;
+void http_response_done(HttpResponse *response);
+#define _cleanup_http_response_ _cleanup_(http_response_done)
+/* Feeds one header line of any case; unknown ones are ignored. For drivers. */
+Err *http_response_add_header(HttpResponse *response, Span name, Span value) _must_check_;
+
+/* NULL for 2xx; else the error that the service's body and status mean: SERVICE_REFUSED, SERVICE_UNAVAILABLE, SERVICE_THROTTLED,
+ * SERVICE_UNAUTHORIZED, SERVICE_POLICY_MISSING, SERVICE_POLICY_DENIED, CHALLENGE_INVALID; with HTTP status as native code, Retry-After (seconds or
+ * HTTP date, capped at 1 h) and the service's code, message and request id in the sentence. now_sec: realtime, for HTTP dates. */
+Err *http_response_check(const HttpResponse *response, uint64_t now_sec) _must_check_;

@@ -1,0 +1,56 @@
+/* What one collection yields: a quote, what it covers, and the logs that explain it. Passed from the collector to
+ * whoever builds an attestation request. */
+#pragma once
+
+#include "tcg/pcr.h"
+
+typedef enum EvidenceLogType { EVIDENCE_LOG_TCG, EVIDENCE_LOG_IMA, _EVIDENCE_LOG_TYPE_MAX } EvidenceLogType;
+const char *evidence_log_type_to_string(EvidenceLogType type);   /* "TCG", "IMA": the protocol's names */
+
+/* A log is a sealed memory file (or plain file); the descriptor is owned. Exactly size bytes from offset 0 are evidence. */
+typedef struct EvidenceLog {
+        EvidenceLogType type;
+        int fd;
+        uint64_t size;
+} EvidenceLog;
+
+#define EVIDENCE_LOGS_MAX 4
+
+/* Verdict for each quoted PCR (strongest quoted bank). */
+typedef enum PcrVerdict {
+        PCR_NOT_QUOTED,
+        PCR_REPLAYED,     /* a log yields exactly the quoted value */
+        PCR_UNEXPLAINED,  /* the value differs from its start value and no log yields it */
+        PCR_UNUSED,       /* still at its start value (all 0x00, or all 0xff for 17-22) and no log mentions it */
+        _PCR_VERDICT_MAX,
+} PcrVerdict;
+const char *pcr_verdict_to_string(PcrVerdict verdict);            /* "not-quoted", "replayed", "unexplained", "unused" */
+PcrVerdict pcr_verdict_from_string(const char *text);             /* unknown: PCR_NOT_QUOTED */
+
+/* State of a log. */
+typedef enum LogState {
+        LOG_STATE_OFF, LOG_STATE_OK, LOG_STATE_MISSING, LOG_STATE_EMPTY, LOG_STATE_UNREADABLE, LOG_STATE_MALFORMED,
+        LOG_STATE_TRUNCATED, LOG_STATE_TRIMMED, LOG_STATE_MISMATCH, LOG_STATE_TOO_LARGE, _LOG_STATE_MAX,
+} LogState;
+const char *log_state_to_string(LogState state);                  /* "off", "ok", "missing", "empty", ... */
+LogState log_state_from_string(const char *text);                 /* unknown: LOG_STATE_OFF */
+
+typedef struct Evidence {
+        Bytes quote;            /* TPMS_ATTEST, without TPM2B size */
+        Bytes signature;        /* TPMT_SIGNATURE */
+        Bytes aik_public;       /* TPMT_PUBLIC, without TPM2B size */
+        Bytes aik_name;         /* nameAlg || digest (TPM 2.0 Part 1 §16) */
+        Bytes aik_certificate;  /* DER, empty if there is none */
+        PcrValues pcrs;         /* the values that give the quote's pcrDigest, in the quote's order */
+        PcrVerdict verdicts[PCR_COUNT];
+        EvidenceLog logs[EVIDENCE_LOGS_MAX];   /* in the order of measurement: TCG, then IMA */
+        size_t n_logs;
+        LogState boot_log_state, ima_log_state;
+        char *boot_log_reason, *ima_log_reason;  /* one sentence where the state is not ok; else NULL */
+        uint64_t n_ima_entries; /* in the prefix that is sent */
+        uint32_t reset_count, restart_count;     /* of the quote's clockInfo */
+        unsigned n_quote_retries;                /* how often a PCR moved between read and quote */
+} Evidence;
+
+Evidence *evidence_free(Evidence *evidence);
+DEFINE_CLEANUP(Evidence, evidence_free)
