@@ -5,7 +5,8 @@
  *     Ping()
  *     GetInfo() → a{sv}: manufacturer s ("IBM "→"IBM", "MSFT"), vendor s, firmware-version s, banks as (allocated, strongest first), pcr-bank s (the one in use),
  *         aik-public ay (TPMT_PUBLIC), aik-name ay, aik-fingerprint s (hex SHA-256 of the SubjectPublicKeyInfo), aik-certificate ay, reset-count u,
- *         restart-count u, leftovers-flushed u
+ *         restart-count u, leftovers-flushed u, aik-origin s ("0x81000003", "own"), aik-notice s (a sentence where something about the key or its
+ *         certificate deserves attention; empty otherwise)
  *     Quote(ay qualifying_data, a{sv} options) → a{sv}: quote ay, signature ay, aik-public ay, aik-name ay, aik-certificate ay,
  *         pcrs a(qua(uay)) (bank TPM_ALG_ID, mask, [(index, digest)]) in the quote's order, verdicts a{us},
  *         logs a(sht) (protocol type "TCG"/"IMA", sealed memfd, size), boot-log-state s, boot-log-reason s, ima-log-state s, ima-log-reason s,
@@ -29,6 +30,8 @@
 
 typedef struct CollectorInfo {
         char *manufacturer, *vendor, *firmware_version, *pcr_bank, *aik_fingerprint;
+        char *aik_origin;          /* persistent handle as hex, or "own" */
+        char *aik_notice;          /* one sentence or empty */
         char **banks;
         Bytes aik_public, aik_name, aik_certificate;
         uint32_t reset_count, restart_count, leftovers_flushed;
@@ -40,7 +43,7 @@ typedef struct CollectorOptions {
         const char *program;       /* --collector=PATH; NULL: $ATTESTD_COLLECTOR, beside the own executable, ../libexec, libexec directory */
         const char *config_file;   /* passed on as --config= ; NULL: none */
         const char *socket_path;   /* NULL: config_runtime_directory()/tpm.sock; used if it exists */
-        int socket_fd;             /* connected socket that was passed in, else -1 */
+        int socket_fd;             /* connected socket that was passed in (becomes the Collector's, also on failure), else -1 */
 } CollectorOptions;
 
 typedef struct Collector Collector;
@@ -49,6 +52,8 @@ Err *collector_open(const CollectorOptions *options, Collector **ret) _must_chec
 /* Closes the bus; a collector that we started gets its end of file, and SIGKILL after 2 s. */
 Collector *collector_free(Collector *collector);
 DEFINE_CLEANUP(Collector, collector_free)
+/* Process id of a collector that collector_open() started, 0 if it was reached over a socket. */
+pid_t collector_pid(const Collector *collector);
 /* The bus, for attaching it to an event loop. */
 sd_bus *collector_bus(Collector *collector);
 
@@ -57,7 +62,7 @@ Err *collector_get_info(Collector *collector, CollectorInfo **ret) _must_check_;
 Err *collector_quote(Collector *collector, Span qualifying_data, Evidence **ret) _must_check_;
 
 /* For asynchronous callers: make the call message, parse the reply message (error replies become an Err of the code they name; a disconnected or timed out bus:
- * COLLECTOR_UNAVAILABLE or TPM_STUCK). */
+ * COLLECTOR_UNAVAILABLE or TPM_STUCK; an answer that is not as above: COLLECTOR_ANSWER_INVALID). */
 Err *collector_quote_call(Collector *collector, Span qualifying_data, sd_bus_message **ret) _must_check_;
 Err *collector_quote_reply(sd_bus_message *reply, Evidence **ret) _must_check_;
 Err *collector_info_call(Collector *collector, sd_bus_message **ret) _must_check_;
