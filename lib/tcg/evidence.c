@@ -1,0 +1,69 @@
+/* See evidence.h. */
+#include "tcg/evidence.h"
+
+static const char *const log_type_names[_EVIDENCE_LOG_TYPE_MAX] = {
+        [EVIDENCE_LOG_TCG] = "TCG",
+        [EVIDENCE_LOG_IMA] = "IMA",
+};
+
+static const char *const verdict_names[_PCR_VERDICT_MAX] = {
+        [PCR_NOT_QUOTED] = "not-quoted",
+        [PCR_REPLAYED] = "replayed",
+        [PCR_UNEXPLAINED] = "unexplained",
+        [PCR_UNUSED] = "unused",
+};
+
+static const char *const state_names[_LOG_STATE_MAX] = {
+        [LOG_STATE_OFF] = "off",
+        [LOG_STATE_OK] = "ok",
+        [LOG_STATE_MISSING] = "missing",
+        [LOG_STATE_EMPTY] = "empty",
+        [LOG_STATE_UNREADABLE] = "unreadable",
+        [LOG_STATE_MALFORMED] = "malformed",
+        [LOG_STATE_TRUNCATED] = "truncated",
+        [LOG_STATE_TRIMMED] = "trimmed",
+        [LOG_STATE_MISMATCH] = "mismatch",
+        [LOG_STATE_TOO_LARGE] = "too-large",
+};
+
+const char *evidence_log_type_to_string(EvidenceLogType type) {
+        return (unsigned) type < _EVIDENCE_LOG_TYPE_MAX ? log_type_names[type] : "unknown";
+}
+
+const char *pcr_verdict_to_string(PcrVerdict verdict) {
+        return (unsigned) verdict < _PCR_VERDICT_MAX ? verdict_names[verdict] : verdict_names[PCR_NOT_QUOTED];
+}
+
+PcrVerdict pcr_verdict_from_string(const char *text) {
+        for (unsigned i = 0; i < _PCR_VERDICT_MAX; i++)
+                if (string_equal(text, verdict_names[i]))
+                        return (PcrVerdict) i;
+        return PCR_NOT_QUOTED;
+}
+
+const char *log_state_to_string(LogState state) {
+        return (unsigned) state < _LOG_STATE_MAX ? state_names[state] : state_names[LOG_STATE_OFF];
+}
+
+LogState log_state_from_string(const char *text) {
+        for (unsigned i = 0; i < _LOG_STATE_MAX; i++)
+                if (string_equal(text, state_names[i]))
+                        return (LogState) i;
+        return LOG_STATE_OFF;
+}
+
+Evidence *evidence_free(Evidence *evidence) {
+        if (!evidence)
+                return NULL;
+        bytes_done(&evidence->quote);
+        bytes_done(&evidence->signature);
+        bytes_done(&evidence->aik_public);
+        bytes_done(&evidence->aik_name);
+        bytes_done(&evidence->aik_certificate);
+        for (size_t i = 0; i < evidence->n_logs; i++)
+                fd_closep(&evidence->logs[i].fd);
+        free(evidence->boot_log_reason);
+        free(evidence->ima_log_reason);
+        free(evidence);
+        return NULL;
+}
