@@ -61,7 +61,7 @@ Err *bytes_alloc(size_t size, Bytes *ret) {
 Err *bytes_copy(Span span, Bytes *ret) {
         TRY(bytes_alloc(span.size, ret));
         if (span.size > 0)
-                memcpy(ret->data, span.data, span.size);
+                memcpy(ret->data, span.data, span.size); /* lint: allocated with this size above */
         return NULL;
 }
 

@@ -179,7 +179,7 @@ const char *err_describe(const Err *err) {
         if (!text)
                 return err->sentence;
         for (const Err *e = err; e; e = e->cause)
-                end += sprintf(end, "%s%s", e->sentence, e->cause ? ": " : "");
+                end += sprintf(end, /* lint: size was summed up over the same chain */ "%s%s", e->sentence, e->cause ? ": " : "");
         ((Err *) err)->description = text;
         return text;
 }

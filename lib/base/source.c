@@ -138,7 +138,7 @@ uint64_t source_size(const Source *source) {
 static Err *read_bytes(Source *source, uint8_t *buffer, size_t size, size_t *ret_n) {
         size_t n = MIN_OF(size, source->bytes.size - (size_t) source->position);
         if (n > 0)
-                memcpy(buffer, source->bytes.data + source->position, n);
+                memcpy(buffer, source->bytes.data + source->position, n); /* lint: n is the smaller of both sizes */
         *ret_n = n;
         return NULL;
 }
@@ -181,7 +181,7 @@ static Err *read_base64url(Source *source, uint8_t *buffer, size_t size, size_t 
                 source->encoded_end = base64url_encoded_size(n);
         }
         size_t n = MIN_OF(size, source->encoded_end - source->encoded_begin);
-        memcpy(buffer, source->encoded + source->encoded_begin, n);
+        memcpy(buffer, source->encoded + source->encoded_begin, n); /* lint: n is the smaller of both sizes */
         source->encoded_begin += n;
         *ret_n = n;
         return NULL;
