@@ -15,5 +15,7 @@ typedef struct Caller {
 void caller_done(Caller *caller);
 /* SO_PEERCRED and SO_PEERGROUPS of a connected unix socket. A TCP socket has no peer credentials: ACCESS_DENIED. */
 Err *caller_from_socket(int fd, Caller *ret) _must_check_;
-/* NULL or ACCESS_DENIED, naming uid and what would help. */
+/* uid with the groups of the user database: for whoever knows no more than the uid. A uid without an entry has no group. */
+Err *caller_from_uid(uid_t uid, Caller *ret) _must_check_;
+/* NULL or ACCESS_DENIED, naming uid and what would help. Asks the user database (NSS) for the names in TokenAccess=. */
 Err *access_check(const Config *config, const Caller *caller) _must_check_;
