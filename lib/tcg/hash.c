@@ -155,3 +155,12 @@ Err *digest_extend(Digest *value, Span digest) {
 Digest digest_zero(uint16_t alg) {
         return (Digest) { .alg = alg, .size = (uint16_t) hash_size(alg) };
 }
+
+Digest digest_make(uint16_t alg, Span value) {
+        Digest digest = { .alg = alg };
+        if (value.size == 0 || value.size > HASH_SIZE_MAX)
+                return digest;
+        memcpy(digest.bytes, value.data, value.size);
+        digest.size = (uint16_t) value.size;
+        return digest;
+}

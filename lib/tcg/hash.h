@@ -38,6 +38,8 @@ Err *hash_digest2(uint16_t alg, Span a, Span b, Digest *ret) _must_check_;
 /* PCR extend: value = H(value || digest). An all-zero start value has alg and size set, see digest_zero(). */
 Err *digest_extend(Digest *value, Span digest) _must_check_;
 Digest digest_zero(uint16_t alg);
+/* A digest of these bytes; empty if there are more than HASH_SIZE_MAX. Whether the size fits the algorithm is the caller's business. */
+Digest digest_make(uint16_t alg, Span value);
 
 /* Streaming. */
 typedef struct Hash Hash;

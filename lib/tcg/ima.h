@@ -12,6 +12,7 @@
 #define IMA_SIZE_MAX (UINT64_C(512) << 20)
 #define IMA_NAME_MAX 255              /* EVENT_NAME_LEN_MAX of the kernel */
 #define IMA_DATA_MAX (UINT32_C(4) << 20)
+#define IMA_FILE_NAME_MAX 255         /* IMA_EVENT_NAME_LEN_MAX of the kernel: of template "ima" alone */
 
 typedef struct ImaEntry {
         uint64_t number;
@@ -21,7 +22,7 @@ typedef struct ImaEntry {
         Span template_digest;
         bool is_violation;
         Span template_name;
-        Span template_data;      /* for "ima": digest and name as the kernel hashes them; see file_* */
+        Span template_data;      /* as it stands in the list; see ima_entry_hash() for what is hashed */
         bool has_fields;         /* the template's fields were understood */
         uint16_t file_digest_alg;
         Span file_digest;
@@ -39,6 +40,16 @@ typedef struct ImaList {
 Err *ima_list_open(Span input, size_t digest_size, ImaList *ret) _must_check_;
 /* Errors: IMA_MALFORMED; LOG_TRUNCATED if the input ends inside an entry (list->offset stays at its beginning). */
 Err *ima_list_next(ImaList *list, ImaEntry *ret, bool *ret_more) _must_check_;
+/* The list from start on, n_entries being before it: for a list that was already read so far. */
+ImaList ima_list_resume(Span input, size_t offset, uint64_t n_entries, size_t digest_size);
+
+/* The template hash as the kernel computes it (ima_calc_field_array_hash_tfm()): over the template data; for "ima" over digest and name,
+ * the name filled with zeros to 256 bytes. */
+Err *ima_entry_hash(const ImaEntry *entry, uint16_t alg, Digest *ret) _must_check_;
+/* Is the logged template digest the hash of the template data? Always true for violations. */
+Err *ima_entry_verify(const ImaEntry *entry, bool *ret_matches) _must_check_;
+/* The algorithm of template digests of that size; HASH_NONE if there is none. */
+uint16_t ima_digest_alg(size_t digest_size);
 
 /* Running replay of PCR 10 in some banks. */
 typedef struct ImaReplay {
