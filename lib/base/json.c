@@ -330,6 +330,10 @@ Json *json_unref(Json *json) {
         return NULL;
 }
 
+Json *json_ref(Json *json) {
+        return json_object_get(json);
+}
+
 Err *json_parse(Span text, const char *what, Json **ret) {
         TRY(json_check(text, what));
         if (text.size > INT32_MAX)

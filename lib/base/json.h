@@ -16,6 +16,7 @@
 
 typedef struct json_object Json;
 Json *json_unref(Json *json);
+Json *json_ref(Json *json);          /* one more reference to json; NULL stays NULL */
 DEFINE_CLEANUP(Json, json_unref)
 #define _cleanup_json_ _cleanup_(json_unrefp)
 

@@ -16,15 +16,17 @@
 
 #define MAA_API_VERSION_DEFAULT "2020-10-01"
 #define MAA_CHALLENGE_SIZE 16
+#define MAA_SERVICE_CONTEXT_MAX (16u << 10)   /* ours: characters; recorded ones have 375 */
 
 /* base_url without trailing slash. */
 Err *attest_tpm_init_request(const char *base_url, const char *api_version, HttpRequest *ret) _must_check_;
 
 typedef struct AttestTpmChallenge {
         Bytes challenge;          /* 16 bytes */
-        char *service_context;    /* echoed untouched */
+        char *service_context;    /* base64url; echoed untouched */
 } AttestTpmChallenge;
 void attest_tpm_challenge_done(AttestTpmChallenge *challenge);
+#define _cleanup_attest_tpm_challenge_ _cleanup_(attest_tpm_challenge_done)
 /* Checks status and body. Errors: those of http_response_check(); SERVICE_ANSWER_INVALID naming the member. */
 Err *attest_tpm_challenge_parse(const HttpResponse *response, uint64_t now_sec, AttestTpmChallenge *ret) _must_check_;
 
@@ -45,11 +47,13 @@ typedef struct AttestTpmRequest {
         const NamedValue *custom_claims;    /* value_type string */
         size_t n_custom_claims;
 } AttestTpmRequest;
+/* Errors: NOT_SUPPORTED if the AIK is no RSA key; QUOTE_MALFORMED if its public area does not parse; IO for the logs. */
 Err *attest_tpm_request(const char *base_url, const char *api_version, const AttestTpmRequest *request, HttpRequest *ret) _must_check_;
 /* The JWT out of the report message, not validated. */
 Err *attest_tpm_report_parse(const HttpResponse *response, uint64_t now_sec, char **ret_token) _must_check_;
 
 /* Shared with the verifier's side. Wraps {"payload":{…}} text into {"data":…}; takes inner, also on failure. */
 Err *attest_tpm_envelope(Source *steal_inner, Source **ret) _must_check_;
-/* Outer text -> inner JSON text and its payload object. */
+/* Outer text -> inner JSON text and its payload object (a reference of the caller's own). The base64 may be of either alphabet, with padding or
+ * without. what names the message. Errors: JSON_*, BASE64_INVALID. */
 Err *attest_tpm_envelope_open(Span body, const char *what, Bytes *ret_inner, Json **ret_payload) _must_check_;

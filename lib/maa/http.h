@@ -18,6 +18,7 @@ typedef struct HttpRequest {
         Source *body;                /* NULL: none */
 } HttpRequest;
 void http_request_done(HttpRequest *request);
+#define _cleanup_http_request_ _cleanup_(http_request_done)
 Err *http_request_add_header(HttpRequest *request, const char *name, const char *value) _must_check_;
 
 /* What drivers fill in. Header members that nobody needs are not kept. */
@@ -36,6 +37,10 @@ void http_response_done(HttpResponse *response);
 Err *http_response_add_header(HttpResponse *response, Span name, Span value) _must_check_;
 
 /* NULL for 2xx; else the error that the service's body and status mean: SERVICE_REFUSED, SERVICE_UNAVAILABLE, SERVICE_THROTTLED,
- * SERVICE_UNAUTHORIZED, SERVICE_POLICY_MISSING, SERVICE_POLICY_DENIED, CHALLENGE_INVALID; with HTTP status as native code, Retry-After (seconds or
- * HTTP date, capped at 1 h) and the service's code, message and request id in the sentence. now_sec: realtime, for HTTP dates. */
+ * SERVICE_UNAUTHORIZED, SERVICE_POLICY_MISSING, SERVICE_POLICY_DENIED, CHALLENGE_INVALID, and SERVICE_ANSWER_INVALID for redirects. It has the HTTP
+ * status as native code, Retry-After (seconds or HTTP date, capped at 1 h; a date counts from the answer's own Date where it has one, else from
+ * now_sec, realtime), and the service's code, message and request id in the sentence. */
 Err *http_response_check(const HttpResponse *response, uint64_t now_sec) _must_check_;
+/* The same, and the body may be parsed as JSON: not above HTTP_ANSWER_SIZE_MAX (SERVICE_ANSWER_TOO_LARGE), and no other Content-Type
+ * (SERVICE_ANSWER_INVALID). */
+Err *http_response_check_json(const HttpResponse *response, uint64_t now_sec) _must_check_;

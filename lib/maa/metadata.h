@@ -12,6 +12,8 @@ typedef struct OpenIdMetadata {
         Json *json;
 } OpenIdMetadata;
 void openid_metadata_done(OpenIdMetadata *metadata);
+#define _cleanup_openid_metadata_ _cleanup_(openid_metadata_done)
 Err *maa_openid_parse(const HttpResponse *response, uint64_t now_sec, OpenIdMetadata *ret) _must_check_;
-/* "https://host[:port][/path]" without a trailing slash, or an error saying what is wrong (CONFIG_INVALID). http:// is refused. */
+/* "https://host[:port][/path]" without a trailing slash, scheme and host in lower case, without the port 443 (that is how the service writes its
+ * issuer), or an error saying what is wrong (CONFIG_INVALID). http:// is refused, and so are user names, queries and fragments. */
 Err *maa_base_url_normalize(const char *url, char **ret) _must_check_;

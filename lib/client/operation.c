@@ -1,0 +1,280 @@
+/* See operation.h. The table of the AttestTpm conversation; what it does not list changes nothing and frees what it was given:
+ *
+ *     state     request sent        | answer arrives        evidence arrives      failure arrives
+ *     INIT      {"type":"aikcert"}  | QUOTE or FAILED       -                     FAILED
+ *     QUOTE     -                   | -                     REQUEST or FAILED     FAILED
+ *     REQUEST   {"request":…}       | DONE or FAILED        -                     FAILED
+ *     DONE, FAILED                  | -                     -                     -
+ *
+ * The key set's conversation has one state, CERTS, that ends in DONE or FAILED. One attempt, no retry: the challenge may be spent by a refused
+ * request, so whoever tries again begins with a new operation. */
+#include "client/operation.h"
+
+typedef enum OperationState { STATE_INIT, STATE_QUOTE, STATE_REQUEST, STATE_CERTS, STATE_DONE, STATE_FAILED } OperationState;
+
+struct Operation {
+        OperationState state;
+        char *base_url;
+        HttpRequest request;      /* in INIT, REQUEST, CERTS */
+        Err *err;                 /* in FAILED, until it was handed over */
+        /* AttestTpm */
+        char *api_version, *rp_id, *authorization, *jwk_text, *token;
+        Bytes rp_data;
+        EVP_PKEY *request_key;
+        NamedValue *custom_claims;
+        size_t n_custom_claims;
+        AttestTpmChallenge challenge;
+        Digest qualifying;
+        /* key set */
+        JwkSet *certs;
+};
+
+static char *free_secret(char *text) {
+        if (text)
+                explicit_bzero(text, strlen(text));
+        free(text);
+        return NULL;
+}
+
+Operation *operation_free(Operation *operation) {
+        if (!operation)
+                return NULL;
+        free(operation->base_url);
+        http_request_done(&operation->request);
+        err_free(operation->err);
+        free(operation->api_version);
+        free(operation->rp_id);
+        free_secret(operation->authorization);
+        free(operation->jwk_text);
+        free_secret(operation->token);
+        bytes_done(&operation->rp_data);
+        pkey_free(operation->request_key);
+        for (size_t i = 0; i < operation->n_custom_claims; i++) {
+                free(operation->custom_claims[i].name);
+                free(operation->custom_claims[i].value);
+        }
+        free(operation->custom_claims);
+        attest_tpm_challenge_done(&operation->challenge);
+        jwk_set_free(operation->certs);
+        free(operation);
+        return NULL;
+}
+
+OperationStep operation_next(Operation *operation) {
+        switch (operation->state) {
+        case STATE_INIT:
+        case STATE_REQUEST:
+        case STATE_CERTS:
+                return OPERATION_SEND;
+        case STATE_QUOTE:
+                return OPERATION_QUOTE;
+        case STATE_DONE:
+                return OPERATION_DONE;
+        case STATE_FAILED:
+                return OPERATION_FAILED;
+        }
+        return OPERATION_FAILED;
+}
+
+static bool operation_sends(const Operation *operation) {
+        return operation->state == STATE_INIT || operation->state == STATE_REQUEST || operation->state == STATE_CERTS;
+}
+
+static bool operation_ended(const Operation *operation) {
+        return operation->state == STATE_DONE || operation->state == STATE_FAILED;
+}
+
+/* The one place where a state is entered: what belongs to the old state goes. */
+static void enter(Operation *operation, OperationState state) {
+        http_request_done(&operation->request);
+        operation->state = state;
+}
+
+/* What an operation was doing in its state, as the outermost sentence of its error. */
+static Err *wrap_intent(const Operation *operation, Err *err) {
+        switch (operation->state) {
+        case STATE_INIT:
+                return err_wrap(err, "asking %s for a challenge", operation->base_url);
+        case STATE_QUOTE:
+                return err_wrap(err, "collecting evidence");
+        case STATE_REQUEST:
+                return err_wrap(err, "sending evidence to %s", operation->base_url);
+        case STATE_CERTS:
+                return err_wrap(err, "fetching the signing keys of %s", operation->base_url);
+        case STATE_DONE:
+        case STATE_FAILED:
+                return err;
+        }
+        return err;
+}
+
+static void fail_with(Operation *operation, Err *steal_err) {
+        operation->err = wrap_intent(operation, steal_err);
+        enter(operation, STATE_FAILED);
+}
+
+const HttpRequest *operation_request(const Operation *operation) {
+        return operation_sends(operation) ? &operation->request : NULL;
+}
+
+Span operation_qualifying_data(const Operation *operation) {
+        return operation->state == STATE_QUOTE ? digest_span(&operation->qualifying) : (Span) {};
+}
+
+static Err *add_authorization(Operation *operation) {
+        return operation->authorization ? http_request_add_header(&operation->request, "Authorization", operation->authorization) : NULL;
+}
+
+static Err *take_challenge(Operation *operation, const HttpResponse *response, uint64_t now_sec) {
+        TRY(attest_tpm_challenge_parse(response, now_sec, &operation->challenge));
+        TRY(attest_tpm_qualifying_data(operation->jwk_text, bytes_span(&operation->challenge.challenge), &operation->qualifying));
+        enter(operation, STATE_QUOTE);
+        return NULL;
+}
+
+static Err *take_report(Operation *operation, const HttpResponse *response, uint64_t now_sec) {
+        TRY(attest_tpm_report_parse(response, now_sec, &operation->token));
+        enter(operation, STATE_DONE);
+        return NULL;
+}
+
+static Err *take_certs(Operation *operation, const HttpResponse *response, uint64_t now_sec) {
+        TRY(maa_certs_parse(response, now_sec, &operation->certs));
+        enter(operation, STATE_DONE);
+        return NULL;
+}
+
+void operation_take_response(Operation *operation, const HttpResponse *response, uint64_t now_sec) {
+        Err *err = NULL;
+        if (!operation_sends(operation))
+                return;
+        switch (operation->state) {
+        case STATE_INIT:
+                err = take_challenge(operation, response, now_sec);
+                break;
+        case STATE_REQUEST:
+                err = take_report(operation, response, now_sec);
+                break;
+        case STATE_CERTS:
+                err = take_certs(operation, response, now_sec);
+                break;
+        case STATE_QUOTE:
+        case STATE_DONE:
+        case STATE_FAILED:
+                break;
+        }
+        if (err)
+                fail_with(operation, err);
+}
+
+/* Builds message 3. Its own request is filled only when all of it is there. */
+static Err *take_evidence(Operation *operation, const Evidence *evidence) {
+        const AttestTpmRequest parts = {
+                .challenge = &operation->challenge,
+                .evidence = evidence,
+                .jwk_text = operation->jwk_text,
+                .request_key = operation->request_key,
+                .rp_id = operation->rp_id,
+                .rp_data = bytes_span(&operation->rp_data),
+                .custom_claims = operation->custom_claims,
+                .n_custom_claims = operation->n_custom_claims,
+        };
+        enter(operation, STATE_REQUEST);
+        TRY(err_wrap(attest_tpm_request(operation->base_url, operation->api_version, &parts, &operation->request), "building the request"));
+        return add_authorization(operation);
+}
+
+void operation_take_evidence(Operation *operation, Evidence *steal_evidence) {
+        _cleanup_(evidence_freep) Evidence *evidence = steal_evidence;
+        if (operation->state != STATE_QUOTE)
+                return;
+        Err *err = evidence ? take_evidence(operation, evidence) : err_new(ERR_INTERNAL, "there is no evidence");
+        if (err)
+                fail_with(operation, err);
+}
+
+void operation_take_failure(Operation *operation, Err *steal_err) {
+        if (operation_ended(operation)) {
+                err_free(steal_err);
+                return;
+        }
+        fail_with(operation, steal_err ? steal_err : err_new(ERR_INTERNAL, "a failure without an error"));
+}
+
+Err *operation_take_error(Operation *operation) {
+        return steal_ptr(&operation->err);
+}
+
+/* ---- AttestTpm ---- */
+
+static Err *copy_optional(const char *text, char **ret) {
+        return text ? string_copy(text, ret) : NULL;
+}
+
+static Err *copy_custom_claims(Operation *operation, const AttestTpmOptions *options) {
+        if (options->n_custom_claims == 0)
+                return NULL;
+        operation->custom_claims = calloc(options->n_custom_claims, sizeof(NamedValue));
+        if (!operation->custom_claims)
+                return err_oom();
+        for (size_t i = 0; i < options->n_custom_claims; i++) {
+                NamedValue *copy = &operation->custom_claims[operation->n_custom_claims++];
+                TRY(string_copy(options->custom_claims[i].name, &copy->name));
+                TRY(string_copy(options->custom_claims[i].value, &copy->value));
+        }
+        return NULL;
+}
+
+static Err *operation_new(OperationState state, const char *base_url, Operation **ret) {
+        _cleanup_(operation_freep) Operation *operation = calloc(1, sizeof(Operation));
+        if (!operation)
+                return err_oom();
+        operation->state = state;
+        TRY(string_copy(base_url, &operation->base_url));
+        *ret = steal_ptr(&operation);
+        return NULL;
+}
+
+Err *operation_new_attest_tpm(const AttestTpmOptions *options, Operation **ret) {
+        _cleanup_(operation_freep) Operation *operation = NULL;
+        TRY(operation_new(STATE_INIT, options->base_url, &operation));
+        TRY(string_copy(options->api_version ? options->api_version : MAA_API_VERSION_DEFAULT, &operation->api_version));
+        TRY(copy_optional(options->rp_id, &operation->rp_id));
+        TRY(copy_optional(options->authorization, &operation->authorization));
+        TRY(bytes_copy(options->rp_data, &operation->rp_data));
+        TRY(copy_custom_claims(operation, options));
+        TRY(err_wrap(jwk_public_text(options->request_key, &operation->jwk_text), "the request key"));
+        if (!EVP_PKEY_up_ref(options->request_key))
+                return err_new(ERR_INTERNAL, "the request key cannot be referenced");
+        operation->request_key = options->request_key;
+        TRY(attest_tpm_init_request(operation->base_url, operation->api_version, &operation->request));
+        TRY(add_authorization(operation));
+        *ret = steal_ptr(&operation);
+        return NULL;
+}
+
+const char *operation_attest_tpm_token(const Operation *operation) {
+        return operation->state == STATE_DONE ? operation->token : NULL;
+}
+
+const char *operation_attest_tpm_jwk(const Operation *operation) {
+        return operation->jwk_text;
+}
+
+bool operation_attest_tpm_is_init(const Operation *operation) {
+        return operation->state == STATE_INIT;
+}
+
+/* ---- key set ---- */
+
+Err *operation_new_certs(const char *base_url, Operation **ret) {
+        _cleanup_(operation_freep) Operation *operation = NULL;
+        TRY(operation_new(STATE_CERTS, base_url, &operation));
+        TRY(maa_certs_request(operation->base_url, &operation->request));
+        *ret = steal_ptr(&operation);
+        return NULL;
+}
+
+JwkSet *operation_take_certs(Operation *operation) {
+        return steal_ptr(&operation->certs);
+}
