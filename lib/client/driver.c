@@ -14,7 +14,7 @@
 #include <time.h>
 
 #include "build-config.h"
-#include "base/bytes.h"
+#include "base/writer.h"
 
 #define HEADER_LINES_MAX 128   /* ours: lines of one answer; real ones have under 10 */
 
@@ -25,7 +25,7 @@ struct Transfer {
         HttpResponse *response;
         char *peer;                /* "host:port" */
         Err *err;                  /* what a callback failed with */
-        size_t answer_room;
+        Writer answer;             /* the body so far */
         unsigned n_header_lines;
         char words[CURL_ERROR_SIZE];
 };
@@ -39,6 +39,7 @@ Transfer *transfer_free(Transfer *transfer) {
         curl_slist_free_all(transfer->headers);
         free(transfer->peer);
         err_free(transfer->err);
+        writer_done(&transfer->answer);
         free(transfer);
         return NULL;
 }
@@ -80,40 +81,21 @@ static int on_seek(void *userdata, curl_off_t offset, int origin) {
         return CURL_SEEKFUNC_FAIL;
 }
 
-/* Appends to the answer; its room doubles, up to the limit. */
-static Err *append_answer(Transfer *transfer, Span data) {
-        Bytes *body = &transfer->response->body;
-        if (data.size > HTTP_ANSWER_SIZE_MAX - body->size)
-                return err_new(ERR_SERVICE_ANSWER_TOO_LARGE, "%s: the answer is larger than %u bytes", transfer->peer, HTTP_ANSWER_SIZE_MAX);
-        size_t needed = body->size + data.size + 1;
-        if (needed > transfer->answer_room) {
-                size_t room = MIN_OF(MAX_OF(needed, 2 * transfer->answer_room), (size_t) HTTP_ANSWER_SIZE_MAX + 1);
-                uint8_t *grown = realloc(body->data, room);
-                if (!grown)
-                        return err_oom();
-                body->data = grown;
-                transfer->answer_room = room;
-        }
-        memcpy(body->data + body->size, data.data, data.size);
-        body->size += data.size;
-        body->data[body->size] = 0;
-        return NULL;
-}
-
 static size_t on_write(char *data, size_t size, size_t n_items, void *userdata) {
         Transfer *transfer = userdata;
-        Err *err = append_answer(transfer, span_make(data, size * n_items));
-        if (!err)
-                return size * n_items;
-        keep_error(transfer, err);
-        return 0;
+        if (size * n_items > HTTP_ANSWER_SIZE_MAX - transfer->answer.output.size) {
+                keep_error(transfer, err_new(ERR_SERVICE_ANSWER_TOO_LARGE, "%s: the answer is larger than %u bytes", transfer->peer, HTTP_ANSWER_SIZE_MAX));
+                return 0;
+        }
+        writer_span(&transfer->answer, span_make(data, size * n_items));
+        return size * n_items;
 }
 
 /* A status line begins another answer (after 100 Continue, or after curl sent the request again): what came before does not count. */
 static Err *take_header_line(Transfer *transfer, Span line) {
         if (line.size >= 5 && memcmp(line.data, "HTTP/", 5) == 0) {
                 http_response_done(transfer->response);
-                transfer->answer_room = 0;
+                writer_done(&transfer->answer);
                 transfer->n_header_lines = 0;
                 return NULL;
         }
@@ -357,7 +339,7 @@ Err *transfer_result(Transfer *transfer, CURLcode code) {
         if (code == CURLE_OK) {
                 if (curl_easy_getinfo(transfer->easy, CURLINFO_RESPONSE_CODE, &transfer->response->status) != CURLE_OK)
                         return err_new(ERR_INTERNAL, "curl does not tell the HTTP status");
-                return NULL;
+                return writer_finish(&transfer->answer, &transfer->response->body);
         }
         long verify_result = 0;
         ErrCode meaning = handshake_was_cut(transfer, code) ? ERR_SERVICE_UNREACHABLE : meaning_of(code);

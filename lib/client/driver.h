@@ -12,8 +12,9 @@ typedef struct TransportOptions {
 } TransportOptions;
 
 /* Sets up an easy handle for request, shared with the daemon's multi driver: method, URL, headers, body reader with rewind, limits (https only, no
- * redirects, answer ≤ HTTP_ANSWER_SIZE_MAX, NOSIGNAL, QUICK_EXIT, TLS ≥ 1.2). response is filled while the transfer runs and must outlive it. The returned
- * Transfer owns the handle. */
+ * redirects, answer ≤ HTTP_ANSWER_SIZE_MAX, NOSIGNAL, QUICK_EXIT, TLS ≥ 1.2). response must outlive the transfer: its header members are filled while it
+ * runs, status and body by transfer_result(). request and its body are borrowed until then. The returned Transfer owns the handle, and is its
+ * CURLOPT_PRIVATE. */
 typedef struct Transfer Transfer;
 Err *transfer_new(const HttpRequest *request, const TransportOptions *options, HttpResponse *response, Transfer **ret) _must_check_;
 Transfer *transfer_free(Transfer *transfer);
