@@ -1,0 +1,278 @@
+/* See collector-link.h. The queue is a list; its head is the call under way once it was sent. A cancelled head stays, deaf, until its reply or deadline:
+ * the collector is busy with it all the same. */
+#include "daemon/collector-link.h"
+
+#include "daemon/log.h"
+
+struct CollectorCall {
+        CollectorLink *link;
+        CollectorCall *next;
+        bool is_quote, is_sent, is_deaf;
+        Bytes qualifying_data;
+        sd_bus_slot *slot;
+        CollectorQuoteCallback on_quote;
+        CollectorInfoCallback on_info;
+        void *userdata;
+};
+
+struct CollectorLink {
+        sd_event *event;
+        const CollectorOptions *options;
+        Collector *collector;
+        CollectorCall *queue;
+        size_t n_queued;
+        sd_event_source *pump;          /* deferred: send the head of the queue */
+        sd_bus_slot *ping;
+        TpmHealth health;
+        CollectorLinkChanged changed;
+        void *userdata;
+};
+
+static void link_pump(CollectorLink *link);
+
+const char *tpm_health_to_string(TpmHealth health) {
+        switch (health) {
+        case TPM_HEALTH_OK:
+                return "ok";
+        case TPM_HEALTH_STUCK:
+                return "stuck";
+        case TPM_HEALTH_ABSENT:
+                return "absent";
+        }
+        return "?";
+}
+
+TpmHealth collector_link_health(const CollectorLink *link) {
+        return link->health;
+}
+
+static void link_set_health(CollectorLink *link, TpmHealth health) {
+        if (link->health == health)
+                return;
+        log_message(health == TPM_HEALTH_OK ? LOG_NOTICE : LOG_WARNING, "TPM health: %s → %s", tpm_health_to_string(link->health),
+                    tpm_health_to_string(health));
+        link->health = health;
+        link->changed(link->userdata);
+}
+
+static CollectorCall *call_free(CollectorCall *call) {
+        if (!call)
+                return NULL;
+        sd_bus_slot_unref(call->slot);
+        bytes_done(&call->qualifying_data);
+        free(call);
+        return NULL;
+}
+
+static void link_unqueue(CollectorLink *link, CollectorCall *call) {
+        for (CollectorCall **place = &link->queue; *place; place = &(*place)->next)
+                if (*place == call) {
+                        *place = call->next;
+                        link->n_queued--;
+                        return;
+                }
+}
+
+/* Takes the call off the queue, tells its owner, frees it. Consumes what was received. */
+static void call_finish(CollectorCall *call, Err *steal_err, Evidence *steal_evidence, CollectorInfo *steal_info) {
+        CollectorLink *link = call->link;
+        _cleanup_(err_freep) Err *err = steal_err;
+        link_unqueue(link, call);
+        if (call->is_deaf) {
+                evidence_free(steal_evidence);
+                collector_info_free(steal_info);
+        } else if (call->is_quote) {
+                call->on_quote(call->userdata, err, steal_evidence);
+        } else {
+                call->on_info(call->userdata, err, steal_info);
+        }
+        call_free(call);
+        link_pump(link);
+}
+
+static void link_disconnect(CollectorLink *link) {
+        link->ping = sd_bus_slot_unref(link->ping);
+        if (link->collector)
+                sd_bus_detach_event(collector_bus(link->collector));
+        link->collector = collector_free(link->collector);
+}
+
+static int on_ping_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        CollectorLink *link = userdata;
+        link->ping = sd_bus_slot_unref(link->ping);
+        _cleanup_(err_freep) Err *err = collector_ping_reply(reply);
+        if (err_code(err) == ERR_COLLECTOR_UNAVAILABLE)
+                link_disconnect(link);
+        link_set_health(link, TPM_HEALTH_OK); /* the hang is over, one way or the other */
+        link_pump(link);
+        return 0;
+}
+
+/* A ping that waits behind the hanging call, without a deadline. */
+static void link_send_ping(CollectorLink *link) {
+        sd_bus_message *message = NULL;
+        Err *err = collector_ping_call(link->collector, &message);
+        if (!err && sd_bus_call_async(collector_bus(link->collector), &link->ping, message, on_ping_reply, link, UINT64_MAX) < 0)
+                link->ping = NULL;
+        sd_bus_message_unref(message);
+        err_free(err);
+}
+
+static void link_note_outcome(CollectorLink *link, const Err *err) {
+        switch (err_code(err)) {
+        case ERR_TPM_STUCK:
+                link_set_health(link, TPM_HEALTH_STUCK);
+                if (link->collector && !link->ping)
+                        link_send_ping(link);
+                break;
+        case ERR_TPM_ABSENT:
+                link_set_health(link, TPM_HEALTH_ABSENT);
+                break;
+        case ERR_COLLECTOR_UNAVAILABLE:
+                link_disconnect(link);
+                break;
+        case ERR_NONE:
+                link_set_health(link, TPM_HEALTH_OK);
+                break;
+        default:
+                break;
+        }
+}
+
+static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
+        CollectorCall *call = userdata;
+        CollectorLink *link = call->link;
+        Evidence *evidence = NULL;
+        CollectorInfo *info = NULL;
+        call->slot = sd_bus_slot_unref(call->slot);
+        Err *err = call->is_quote ? collector_quote_reply(reply, &evidence) : collector_info_reply(reply, &info);
+        link_note_outcome(link, err);
+        call_finish(call, err, evidence, info);
+        return 0;
+}
+
+static Err *link_connect(CollectorLink *link) {
+        if (link->collector && sd_bus_is_open(collector_bus(link->collector)) > 0)
+                return NULL;
+        link_disconnect(link);
+        TRY(collector_open(link->options, &link->collector));
+        int r = sd_bus_attach_event(collector_bus(link->collector), link->event, SD_EVENT_PRIORITY_NORMAL);
+        if (r < 0) {
+                link->collector = collector_free(link->collector);
+                return err_new_errno(ERR_INTERNAL, r, "attaching the collector to the event loop");
+        }
+        return NULL;
+}
+
+static Err *link_send(CollectorLink *link, CollectorCall *call) {
+        if (link->health == TPM_HEALTH_STUCK)
+                return err_new(ERR_TPM_STUCK, "the TPM has not come back from an earlier command");
+        TRY(link_connect(link));
+        sd_bus_message *message = NULL;
+        TRY(call->is_quote ? collector_quote_call(link->collector, bytes_span(&call->qualifying_data), &message)
+                           : collector_info_call(link->collector, &message));
+        int r = sd_bus_call_async(collector_bus(link->collector), &call->slot, message, on_reply, call,
+                                  call->is_quote ? COLLECTOR_QUOTE_USEC : COLLECTOR_INFO_USEC);
+        sd_bus_message_unref(message);
+        if (r < 0) {
+                link_disconnect(link);
+                return err_new_errno(ERR_COLLECTOR_UNAVAILABLE, r, "sending to the collector");
+        }
+        call->is_sent = true;
+        return NULL;
+}
+
+static int on_pump(sd_event_source *source, void *userdata) {
+        CollectorLink *link = userdata;
+        CollectorCall *call = link->queue;
+        if (!call || call->is_sent)
+                return 0;
+        Err *err = link_send(link, call);
+        if (err)
+                call_finish(call, err, NULL, NULL);
+        return 0;
+}
+
+static void link_pump(CollectorLink *link) {
+        if (link->queue && !link->queue->is_sent)
+                sd_event_source_set_enabled(link->pump, SD_EVENT_ONESHOT);
+}
+
+Err *collector_link_new(sd_event *event, const CollectorOptions *options, CollectorLinkChanged changed, void *userdata, CollectorLink **ret) {
+        _cleanup_(collector_link_freep) CollectorLink *link = calloc(1, sizeof(CollectorLink));
+        if (!link)
+                return err_oom();
+        link->event = sd_event_ref(event);
+        link->options = options;
+        link->changed = changed;
+        link->userdata = userdata;
+        int r = sd_event_add_defer(event, &link->pump, on_pump, link);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(link->pump, SD_EVENT_OFF);
+        if (r < 0)
+                return err_new_errno(ERR_INTERNAL, r, "setting up the link to the collector");
+        *ret = steal_ptr(&link);
+        return NULL;
+}
+
+CollectorLink *collector_link_free(CollectorLink *link) {
+        if (!link)
+                return NULL;
+        while (link->queue) {
+                CollectorCall *call = link->queue;
+                link->queue = call->next;
+                call_free(call);
+        }
+        link_disconnect(link);
+        sd_event_source_disable_unref(link->pump);
+        sd_event_unref(link->event);
+        free(link);
+        return NULL;
+}
+
+static Err *link_enqueue(CollectorLink *link, CollectorCall *steal_call, CollectorCall **ret) {
+        if (link->n_queued >= COLLECTOR_QUEUE_MAX) {
+                call_free(steal_call);
+                return err_new(ERR_BUSY, "%d calls are waiting for the TPM already", COLLECTOR_QUEUE_MAX);
+        }
+        CollectorCall **end = &link->queue;
+        while (*end)
+                end = &(*end)->next;
+        *end = steal_call;
+        link->n_queued++;
+        link_pump(link);
+        *ret = steal_call;
+        return NULL;
+}
+
+Err *collector_link_quote(CollectorLink *link, Span qualifying_data, CollectorQuoteCallback callback, void *userdata, CollectorCall **ret) {
+        CollectorCall *call = calloc(1, sizeof(CollectorCall));
+        if (!call)
+                return err_oom();
+        *call = (CollectorCall) { .link = link, .is_quote = true, .on_quote = callback, .userdata = userdata };
+        Err *err = bytes_copy(qualifying_data, &call->qualifying_data);
+        if (err) {
+                call_free(call);
+                return err;
+        }
+        return link_enqueue(link, call, ret);
+}
+
+Err *collector_link_get_info(CollectorLink *link, CollectorInfoCallback callback, void *userdata, CollectorCall **ret) {
+        CollectorCall *call = calloc(1, sizeof(CollectorCall));
+        if (!call)
+                return err_oom();
+        *call = (CollectorCall) { .link = link, .on_info = callback, .userdata = userdata };
+        return link_enqueue(link, call, ret);
+}
+
+CollectorCall *collector_call_cancel(CollectorCall *call) {
+        if (!call)
+                return NULL;
+        if (call->is_sent) {
+                call->is_deaf = true;
+                return NULL;
+        }
+        link_unqueue(call->link, call);
+        return call_free(call);
+}

@@ -1,0 +1,351 @@
+/* See profile.h: the token at hand, the schedule, the status. */
+#include "daemon/profile-private.h"
+
+#include <sys/random.h>
+#include <time.h>
+
+#include "daemon/log.h"
+#include "daemon/schedule.h"
+#include "daemon/store.h"
+
+#define SLACK_SHARE 10 /* the slack that is taken off a token's life is at most a tenth of it */
+
+uint64_t profile_now_usec(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_REALTIME, &now);
+        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / NSEC_PER_USEC;
+}
+
+/* For jitter alone: if the kernel has none, no jitter. */
+uint64_t profile_random(void) {
+        uint64_t value = 0;
+        return getrandom(&value, sizeof(value), GRND_NONBLOCK) == sizeof(value) ? value : 0;
+}
+
+const char *profile_name(const Profile *profile) {
+        return profile->name;
+}
+
+const Config *profile_config(const Profile *profile) {
+        return profile->config;
+}
+
+SessionServices profile_services(Profile *profile) {
+        return (SessionServices) {
+                .event = manager_event(profile->manager),
+                .curl = manager_curl(profile->manager),
+                .collector = manager_collector(profile->manager),
+                .keys = profile->keys,
+                .transport = &profile->transport,
+                .config = profile->config,
+                .profile = profile->name,
+        };
+}
+
+/* Until when the token is handed out: exp less the clock slack. */
+static uint64_t served_until(const Profile *profile) {
+        if (!profile->token)
+                return 0;
+        uint64_t life = profile->expires_usec > profile->issued_usec ? profile->expires_usec - profile->issued_usec : 0;
+        return profile->expires_usec - MIN_OF(profile->config->clock_skew_sec * USEC_PER_SEC, life / SLACK_SHARE);
+}
+
+static bool is_attested(const Profile *profile) {
+        return profile->token && profile_now_usec() < served_until(profile);
+}
+
+void profile_get_status(Profile *profile, ProfileStatus *ret) {
+        const Session *active = profile_active_session(profile);
+        *ret = (ProfileStatus) {
+                .name = profile->name,
+                .state = active ? session_state(active) : profile->last_state,
+                .instance = profile->config->url ?: "",
+                .is_attested = is_attested(profile),
+                .last_success_usec = profile->last_success_usec,
+                .last_failure_usec = profile->last_failure_usec,
+                .last_error = profile->last_error,
+                .token_issued_usec = profile->token ? profile->issued_usec : 0,
+                .token_expires_usec = profile->token ? profile->expires_usec : 0,
+                .next_attempt_usec = profile->next_attempt_usec,
+                .n_attempts = profile->n_attempts,
+                .n_failures = profile->n_failures,
+                .boot_log_state = profile->findings.boot_log_state,
+                .ima_log_state = profile->findings.ima_log_state,
+                .boot_log_reason = profile->findings.boot_log_reason,
+                .ima_log_reason = profile->findings.ima_log_reason,
+                .n_ima_entries = profile->findings.n_ima_entries,
+        };
+        for (unsigned pcr = 0; pcr < PCR_COUNT; pcr++)
+                ret->verdicts[pcr] = profile->findings.verdicts[pcr];
+}
+
+Err *profile_get_token(Profile *profile, uint64_t min_remaining_sec, const char **ret_token, uint64_t *ret_expires_usec) {
+        if (!is_attested(profile)) {
+                if (profile->last_error)
+                        return err_wrap_code(ERR_NO_TOKEN, err_copy(profile->last_error), "profile %s has no valid token", profile->name);
+                return err_new(ERR_NO_TOKEN, "profile %s has no valid token yet", profile->name);
+        }
+        uint64_t remaining_sec = (served_until(profile) - profile_now_usec()) / USEC_PER_SEC;
+        if (remaining_sec < min_remaining_sec) {
+                profile_renew(profile);
+                return err_new(ERR_TOKEN_LIFE_TOO_SHORT, "the token of profile %s is good for %llu s more, %llu s were asked for; it is being renewed",
+                               profile->name, (unsigned long long) remaining_sec, (unsigned long long) min_remaining_sec);
+        }
+        *ret_token = profile->token;
+        *ret_expires_usec = profile->expires_usec;
+        return NULL;
+}
+
+/* --- schedule ---------------------------------------------------------------------------------------------------- */
+
+static int on_attempt(sd_event_source *source, uint64_t usec, void *userdata) {
+        Profile *profile = userdata;
+        profile->attempt = sd_event_source_disable_unref(profile->attempt);
+        profile->next_attempt_usec = 0;
+        profile_start_own(profile);
+        return 0;
+}
+
+/* delay_usec counts on the boot clock, so that a clock that is set does not disturb the retries. */
+static void plan_after(Profile *profile, uint64_t delay_usec) {
+        profile->attempt = sd_event_source_disable_unref(profile->attempt);
+        profile->next_attempt_usec = profile_now_usec() + delay_usec;
+        int r = sd_event_add_time_relative(manager_event(profile->manager), &profile->attempt, CLOCK_BOOTTIME, delay_usec, USEC_PER_MSEC, on_attempt,
+                                           profile);
+        if (r < 0)
+                log_message(LOG_ERR, "profile %s: the next attempt cannot be planned: %s", profile->name, strerror(-r));
+}
+
+/* A renewal follows the wall clock, as the token's life does. */
+static void plan_at(Profile *profile, uint64_t realtime_usec) {
+        profile->attempt = sd_event_source_disable_unref(profile->attempt);
+        profile->next_attempt_usec = realtime_usec;
+        int r = sd_event_add_time(manager_event(profile->manager), &profile->attempt, CLOCK_REALTIME, realtime_usec, USEC_PER_MSEC, on_attempt,
+                                  profile);
+        if (r < 0)
+                log_message(LOG_ERR, "profile %s: the renewal cannot be planned: %s", profile->name, strerror(-r));
+}
+
+void profile_schedule_retry(Profile *profile, const Err *err) {
+        uint64_t delay = schedule_retry_delay(profile->config, err, MAX_OF(profile->n_failures_in_row, (uint64_t) 1), profile_random());
+        plan_after(profile, delay);
+        log_message(LOG_INFO, "profile %s: next attempt in %.1f s", profile->name, (double) delay / (double) USEC_PER_SEC);
+}
+
+void profile_start_own(Profile *profile) {
+        Errand *errand;
+        profile->attempt = sd_event_source_disable_unref(profile->attempt);
+        profile->next_attempt_usec = 0;
+        if (profile_find_errand(profile, (Span) {}))
+                return;
+        _cleanup_(err_freep) Err *err = errand_new(profile, (Span) {}, &errand);
+        if (!err)
+                return;
+        profile_note_failure(profile, err, true);
+        profile->last_state = SESSION_FAILED;
+        if (profile->config->url)
+                profile_schedule_retry(profile, err);
+        manager_notify_profile_changed(profile->manager, profile);
+}
+
+void profile_renew(Profile *profile) {
+        profile_start_own(profile);
+}
+
+void profile_note_failure(Profile *profile, const Err *err, bool is_own) {
+        profile->n_failures++;
+        profile->n_failures_in_row += is_own;
+        profile->last_failure_usec = profile_now_usec();
+        err_free(profile->last_error);
+        profile->last_error = err_copy(err);
+        log_error(LOG_WARNING, profile->name, err, "attestation failed");
+        manager_notify_profile_failed(profile->manager, profile, err);
+}
+
+/* --- the token --------------------------------------------------------------------------------------------------- */
+
+static int on_expiry(sd_event_source *source, uint64_t usec, void *userdata) {
+        Profile *profile = userdata;
+        profile->expiry = sd_event_source_disable_unref(profile->expiry);
+        log_message(LOG_WARNING, "profile %s: the token expired", profile->name);
+        manager_notify_profile_changed(profile->manager, profile);
+        return 0;
+}
+
+static void take_token(Profile *profile, StoredToken *steal_token) {
+        free(profile->token);
+        free(profile->request_key);
+        profile->token = steal_ptr(&steal_token->token);
+        profile->request_key = steal_ptr(&steal_token->request_key);
+        profile->issued_usec = steal_token->issued_usec;
+        profile->expires_usec = steal_token->expires_usec;
+        profile->expiry = sd_event_source_disable_unref(profile->expiry);
+        sd_event_add_time(manager_event(profile->manager), &profile->expiry, CLOCK_REALTIME, served_until(profile), USEC_PER_SEC, on_expiry, profile);
+        plan_at(profile, schedule_renew_at(profile->config, MIN_OF(profile->issued_usec, profile_now_usec()), profile->expires_usec, profile_random()));
+}
+
+static Err *write_token(const Profile *profile, const CollectorInfo *info) {
+        _cleanup_free_ char *boot_id = NULL;
+        TRY(store_boot_id(&boot_id));
+        const StoreKey key = { profile->name, profile->config->url, boot_id, info->reset_count, info->restart_count, bytes_span(&info->aik_name) };
+        const StoredToken stored = { profile->token, profile->request_key, profile->issued_usec, profile->expires_usec };
+        return store_write(config_runtime_directory(), &key, &stored);
+}
+
+/* The quote's own counters are obfuscated for keys outside the endorsement hierarchy (TPM 2.0 Part 1 §36.7), so the plain ones are asked for. */
+static void on_info_for_store(void *userdata, const Err *err, CollectorInfo *steal_info) {
+        Profile *profile = userdata;
+        profile->info_call = NULL;
+        _cleanup_(err_freep) Err *failure = err_copy(err);
+        if (!failure && profile->token)
+                failure = write_token(profile, steal_info);
+        if (failure)
+                log_error(LOG_WARNING, profile->name, failure, "the token will not survive a restart of the service");
+        if (steal_info)
+                manager_set_info(profile->manager, steal_info);
+}
+
+void profile_adopt_token(Profile *profile, Session *session) {
+        const Token *token = session_token(session);
+        StoredToken stored = { .issued_usec = token->issued_sec * USEC_PER_SEC, .expires_usec = token->expires_sec * USEC_PER_SEC };
+        Err *err = string_copy(session_token_text(session), &stored.token);
+        if (!err)
+                err = string_copy(session_request_key(session), &stored.request_key);
+        if (err) {
+                stored_token_done(&stored);
+                profile_note_failure(profile, err, true);
+                profile_schedule_retry(profile, err);
+                err_free(err);
+                return;
+        }
+        take_token(profile, &stored);
+        profile->last_success_usec = profile_now_usec();
+        profile->n_failures_in_row = 0;
+        profile->last_error = err_free(profile->last_error);
+        log_message(LOG_INFO, "profile %s: attested by %s, token good for %llu s", profile->name, profile->config->url,
+                    (unsigned long long) ((profile->expires_usec - MIN_OF(profile->expires_usec, profile->last_success_usec)) / USEC_PER_SEC));
+        if (!profile->info_call)
+                err_free(collector_link_get_info(manager_collector(profile->manager), on_info_for_store, profile, &profile->info_call));
+        manager_notify_profile_attested(profile->manager, profile, profile->expires_usec);
+}
+
+void profile_forget(Profile *profile) {
+        free(profile->token);
+        free(profile->request_key);
+        profile->token = profile->request_key = NULL;
+        profile->issued_usec = profile->expires_usec = 0;
+        profile->expiry = sd_event_source_disable_unref(profile->expiry);
+        _cleanup_(err_freep) Err *err = store_remove(config_runtime_directory(), profile->name);
+        if (err)
+                log_error(LOG_WARNING, profile->name, err, "forgetting the token");
+        manager_notify_profile_changed(profile->manager, profile);
+}
+
+static Err *read_token(const Profile *profile, const CollectorInfo *info, StoredToken *ret) {
+        _cleanup_free_ char *boot_id = NULL;
+        const char *reason;
+        TRY(store_boot_id(&boot_id));
+        const StoreKey key = { profile->name, profile->config->url, boot_id, info->reset_count, info->restart_count, bytes_span(&info->aik_name) };
+        TRY(store_read(config_runtime_directory(), &key, ret, &reason));
+        if (reason)
+                log_message(LOG_NOTICE, "profile %s: the kept token is dropped: %s", profile->name, reason);
+        return NULL;
+}
+
+static bool restore_token(Profile *profile, const CollectorInfo *info) {
+        StoredToken stored = {};
+        _cleanup_(err_freep) Err *err = read_token(profile, info, &stored);
+        if (err)
+                log_error(LOG_WARNING, profile->name, err, "taking up the kept token");
+        uint64_t now = profile_now_usec();
+        if (err || !stored.token || stored.expires_usec <= now || stored.issued_usec > now + profile->config->clock_skew_sec * USEC_PER_SEC) {
+                stored_token_done(&stored);
+                return false;
+        }
+        take_token(profile, &stored);
+        profile->last_state = SESSION_ATTESTED;
+        profile->last_success_usec = profile->issued_usec;
+        log_message(LOG_INFO, "profile %s: took up the kept token", profile->name);
+        manager_notify_profile_attested(profile->manager, profile, profile->expires_usec);
+        return true;
+}
+
+void profile_start(Profile *profile, const CollectorInfo *info) {
+        if (profile->is_started)
+                return;
+        profile->is_started = true;
+        if (info && profile->config->url && restore_token(profile, info))
+                return;
+        if (!profile->config->on_start)
+                return;
+        uint64_t splay = schedule_splay(profile->config, profile_random());
+        if (splay > 0)
+                plan_after(profile, splay);
+        else
+                profile_start_own(profile);
+}
+
+/* --- life -------------------------------------------------------------------------------------------------------- */
+
+static Err *profile_set_config(Profile *profile, Config *steal_config) {
+        _cleanup_(config_freep) Config *config = steal_config;
+        _cleanup_(key_cache_freep) KeyCache *keys = NULL;
+        TRY(key_cache_new(manager_event(profile->manager), manager_curl(profile->manager), config->url ?: "", &profile->transport, &keys));
+        key_cache_free(profile->keys);
+        config_free(profile->config);
+        profile->keys = steal_ptr(&keys);
+        profile->config = steal_ptr(&config);
+        profile->transport = (TransportOptions) {
+                .ca_file = profile->config->ca_file,
+                .ca_path = profile->config->ca_path,
+                .proxy = profile->config->proxy,
+                .connect_timeout_usec = profile->config->connect_timeout_usec,
+                .timeout_usec = profile->config->timeout_usec,
+        };
+        return NULL;
+}
+
+Err *profile_new(Manager *manager, const char *name, Config *steal_config, Profile **ret) {
+        _cleanup_(config_freep) Config *config = steal_config;
+        _cleanup_(profile_freep) Profile *profile = calloc(1, sizeof(Profile));
+        if (!profile)
+                return err_oom();
+        profile->manager = manager;
+        TRY(string_copy(name, &profile->name));
+        TRY(profile_set_config(profile, steal_ptr(&config)));
+        *ret = steal_ptr(&profile);
+        return NULL;
+}
+
+Profile *profile_free(Profile *profile) {
+        if (!profile)
+                return NULL;
+        errands_cancel_all(profile, ERR_CANCELLED, "attestd is stopping");
+        validations_cancel_all(profile);
+        collector_call_cancel(profile->info_call);
+        key_cache_free(profile->keys);
+        sd_event_source_disable_unref(profile->attempt);
+        sd_event_source_disable_unref(profile->expiry);
+        err_free(profile->last_error);
+        session_findings_done(&profile->findings);
+        config_free(profile->config);
+        free(profile->token);
+        free(profile->request_key);
+        free(profile->name);
+        free(profile);
+        return NULL;
+}
+
+Err *profile_reconfigure(Profile *profile, Config *steal_config) {
+        _cleanup_(config_freep) Config *config = steal_config;
+        errands_cancel_all(profile, ERR_CANCELLED, "the configuration was read anew");
+        validations_cancel_all(profile);
+        bool is_other_instance = !string_equal(profile->config->url, config->url) || !string_equal(profile->config->issuer, config->issuer);
+        TRY(profile_set_config(profile, steal_ptr(&config)));
+        if (is_other_instance)
+                profile_forget(profile);
+        profile->n_failures_in_row = 0;
+        if (profile->config->on_start || profile->token)
+                profile_start_own(profile);
+        return NULL;
+}
