@@ -5,6 +5,8 @@
 #include "cli/cli.h"
 
 static const CliVerb verbs[] = {
+        { "eventlog", verb_eventlog, "[--json] [--pcr LIST] FILE", "Show a firmware event log and the PCR values that it replays to" },
+        { "ima", verb_ima, "[--json] [--bank BANK] FILE", "Show what an IMA measurement list replays to" },
         { "errors", verb_errors, "[--json] [NAME]", "List every error code with its exit status and what to do about it" },
 };
 

@@ -45,29 +45,29 @@ const char *hash_name(uint16_t alg) {
         return info ? info->name : NULL;
 }
 
-/* "sha-256", "SHA256" and "sha256" are one name; so are "sm3-256", "sm3" and "sm3_256". */
-static bool hash_name_matches(const char *name, const char *canonical) {
-        for (;;) {
-                while (*name == '-' || *name == '_')
-                        name++;
+/* "sha-256", "SHA256" and "sha256" are one name; so are "sm3-256" and "sm3_256". */
+static bool hash_name_matches(Span name, const char *canonical) {
+        for (size_t i = 0; i < name.size; i++) {
+                if (name.data[i] == '-' || name.data[i] == '_')
+                        continue;
                 while (*canonical == '_')
                         canonical++;
-                if (tolower((unsigned char) *name) != *canonical)
+                if (!*canonical || tolower(name.data[i]) != *canonical)
                         return false;
-                if (!*canonical)
-                        return true;
-                name++;
                 canonical++;
         }
+        return !*canonical;
 }
 
-uint16_t hash_from_name(const char *name) {
-        if (!name)
-                return HASH_NONE;
+uint16_t hash_from_text(Span name) {
         for (size_t i = 0; i < HASH_ALGS_MAX; i++)
                 if (hash_name_matches(name, hash_infos[i].name))
                         return hash_infos[i].alg;
         return hash_name_matches(name, "sm3") ? HASH_SM3_256 : HASH_NONE;
+}
+
+uint16_t hash_from_name(const char *name) {
+        return hash_from_text(span_from_string(name));
 }
 
 bool digest_equal(const Digest *a, const Digest *b) {
@@ -160,7 +160,7 @@ Digest digest_make(uint16_t alg, Span value) {
         Digest digest = { .alg = alg };
         if (value.size == 0 || value.size > HASH_SIZE_MAX)
                 return digest;
-        memcpy(digest.bytes, value.data, value.size);
+        memcpy(digest.bytes, value.data, value.size); /* lint: bounded by HASH_SIZE_MAX above */
         digest.size = (uint16_t) value.size;
         return digest;
 }

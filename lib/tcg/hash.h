@@ -28,6 +28,7 @@ typedef struct Digest {
 size_t hash_size(uint16_t alg);                     /* 0 if unknown */
 const char *hash_name(uint16_t alg);                /* "sha256"; NULL if unknown */
 uint16_t hash_from_name(const char *name);          /* "sha256", "SHA256", "sha-256"; HASH_NONE if unknown */
+uint16_t hash_from_text(Span name);                 /* the same */
 static inline Span digest_span(const Digest *digest) { return (Span) { digest->bytes, digest->size }; }
 bool digest_equal(const Digest *a, const Digest *b); /* algorithm too */
 

@@ -12,7 +12,6 @@
 #include "base/reader.h"
 
 #define TEMPLATE_LEGACY "ima"
-#define ALG_NAME_MAX 64
 
 static const struct { const char *name, *format; } templates[] = {
         { "ima-ng", "d-ng|n-ng" },
@@ -62,14 +61,11 @@ static Span strip_nul(Span text) {
 /* "sha256:" NUL digest, or "verity:sha256:" NUL digest. */
 static void take_digest(ImaEntry *entry, Span field) {
         Span rest = field, prefix, word, name = {};
-        char text[ALG_NAME_MAX] = "";
         if (!take_word(&rest, 0, &prefix) || prefix.size == 0 || prefix.data[prefix.size - 1] != ':')
                 return;
         while (take_word(&prefix, ':', &word))
                 name = word;
-        if (name.size > 0 && name.size < sizeof(text))
-                memcpy(text, name.data, name.size);
-        entry->file_digest_alg = hash_from_name(text);
+        entry->file_digest_alg = hash_from_text(name);
         entry->file_digest = rest;
 }
 
@@ -256,13 +252,13 @@ ImaReplay ima_replay_start(const uint16_t *algs, size_t n_algs) {
 }
 
 /* What the kernel extends bank alg with. */
-static Err *extension(const ImaReplay *replay, const ImaEntry *entry, uint16_t alg, Digest *ret) {
+static Err *extension(const ImaEntry *entry, bool padded_sha1, uint16_t alg, Digest *ret) {
         if (entry->is_violation) {
                 *ret = digest_zero(alg);
                 memset(ret->bytes, 0xff, ret->size);
                 return NULL;
         }
-        if (!replay->padded_sha1 || alg == HASH_SHA1)
+        if (!padded_sha1 || alg == HASH_SHA1)
                 return ima_entry_hash(entry, alg, ret);
         TRY(ima_entry_hash(entry, HASH_SHA1, ret));
         ret->alg = alg;
@@ -270,18 +266,19 @@ static Err *extension(const ImaReplay *replay, const ImaEntry *entry, uint16_t a
         return NULL;
 }
 
+Err *ima_entry_extend(const ImaEntry *entry, bool padded_sha1, Digest *value) {
+        Digest digest;
+        TRY(extension(entry, padded_sha1, value->alg, &digest));
+        return digest_extend(value, digest_span(&digest));
+}
+
 Err *ima_replay_entry(ImaReplay *replay, const ImaEntry *entry) {
-        Digest values[PCR_BANKS_MAX];
-        for (size_t i = 0; i < replay->n_banks && entry->pcr == PCR_IMA; i++) {
-                Digest digest;
-                values[i] = replay->values[i];
-                TRY(extension(replay, entry, values[i].alg, &digest));
-                TRY(digest_extend(&values[i], digest_span(&digest)));
-        }
-        for (size_t i = 0; i < replay->n_banks && entry->pcr == PCR_IMA; i++)
-                replay->values[i] = values[i];
-        replay->n_entries++;
-        replay->n_violations += entry->is_violation;
-        replay->size += entry->end - entry->offset;
+        ImaReplay next = *replay;
+        for (size_t i = 0; i < next.n_banks && entry->pcr == PCR_IMA; i++)
+                TRY(ima_entry_extend(entry, next.padded_sha1, &next.values[i]));
+        next.n_entries++;
+        next.n_violations += entry->is_violation;
+        next.size += entry->end - entry->offset;
+        *replay = next;
         return NULL;
 }

@@ -60,5 +60,7 @@ typedef struct ImaReplay {
         bool padded_sha1;                    /* kernels before 5.8: other banks get the zero-padded SHA-1 digest */
 } ImaReplay;
 ImaReplay ima_replay_start(const uint16_t *algs, size_t n_algs);
+/* Extends value, a PCR in value->alg's bank, as the kernel did for entry. */
+Err *ima_entry_extend(const ImaEntry *entry, bool padded_sha1, Digest *value) _must_check_;
 /* Extends by one entry. Entries of another PCR than 10 (ima_policy pcr=) are counted, not extended. */
 Err *ima_replay_entry(ImaReplay *replay, const ImaEntry *entry) _must_check_;
