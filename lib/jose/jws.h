@@ -40,11 +40,14 @@ typedef struct Jws {
 Jws *jws_free(Jws *jws);
 DEFINE_CLEANUP(Jws, jws_free)
 /* Parses; judges nothing but form. White space at both ends of text is ignored (files end in a newline). Errors: TOKEN_PARTS,
- * TOKEN_MALFORMED, TOKEN_TRUNCATED (header or first parts cut), TOKEN_DUPLICATE_MEMBER, TOKEN_ALG_NOT_ALLOWED (alg missing or unknown). */
+ * TOKEN_MALFORMED, TOKEN_TRUNCATED (cut in one of the first parts, or visibly in the signature), TOKEN_DUPLICATE_MEMBER, TOKEN_ALG_NOT_ALLOWED (alg
+ * missing; an unknown one is parsed as JOSE_ALG_UNKNOWN, to be shown, and refused by jws_check_header()). */
 Err *jws_parse(Span text, Jws **ret) _must_check_;
+/* Does the header have the member at all, null included? */
+bool jws_header_has(const Jws *jws, const char *member);
 /* alg allowed, not none, not symmetric; no crit; key fits alg, is strong enough and may verify; signature good.
  * Errors: TOKEN_ALG_NONE, TOKEN_ALG_SYMMETRIC, TOKEN_ALG_NOT_ALLOWED, TOKEN_CRIT_UNKNOWN, TOKEN_ALG_KEY_MISMATCH,
- * TOKEN_KEY_WEAK, TOKEN_TRUNCATED (signature of another size than the key makes), TOKEN_SIGNATURE_INVALID. */
+ * TOKEN_KEY_WEAK, TOKEN_TRUNCATED (signature shorter than the key makes), TOKEN_SIGNATURE_INVALID. */
 Err *jws_verify(const Jws *jws, JoseAlgSet allowed, const Jwk *key) _must_check_;
 /* The part of jws_verify() that needs no key: alg and crit. */
 Err *jws_check_header(const Jws *jws, JoseAlgSet allowed) _must_check_;
