@@ -1,0 +1,235 @@
+/* Who calls, and calls that are answered later.
+ *
+ * The bus itself says who its clients are (GetConnectionCredentials: uid and groups as they were when the client connected). /proc is not asked: a process
+ * id may belong to somebody else by the time it is looked at. */
+#include <errno.h>
+
+#include "daemon/bus-internal.h"
+#include "daemon/verdict.h"
+
+struct BusCall {
+        Bus *bus;
+        sd_bus_message *message;
+        sd_bus_track *track;
+        AttestTicket *attest;
+        ValidateTicket *validate;
+        BusCall *next;
+};
+
+static Err *bus_error(int r, const char *what) {
+        return r < 0 ? err_new_errno(ERR_BUS_FAILED, r, "%s", what) : NULL;
+}
+
+static Err *message_error(int r) {
+        return bus_error(r, "reading a message");
+}
+
+static Err *read_uid(sd_bus_message *reply, Caller *caller, bool *ret_known) {
+        uint32_t uid;
+        TRY(message_error(sd_bus_message_read(reply, "v", "u", &uid)));
+        caller->uid = uid;
+        *ret_known = true;
+        return NULL;
+}
+
+static Err *read_groups(sd_bus_message *reply, Caller *caller) {
+        const void *groups;
+        size_t size;
+        TRY(message_error(sd_bus_message_enter_container(reply, 'v', "au")));
+        TRY(message_error(sd_bus_message_read_array(reply, 'u', &groups, &size)));
+        TRY(message_error(sd_bus_message_exit_container(reply)));
+        _cleanup_bytes_ Bytes copy = {};
+        TRY(bytes_copy(span_make(groups, size), &copy));
+        free(caller->groups);
+        caller->groups = (gid_t *) (void *) bytes_steal(&copy).data;
+        caller->n_groups = size / sizeof(gid_t);
+        return NULL;
+}
+
+static Err *credentials_read(sd_bus_message *reply, Caller *ret) {
+        _cleanup_(caller_done) Caller caller = { .gid = (gid_t) -1 };
+        bool uid_known = false, groups_known = false;
+        int r;
+        TRY(message_error(sd_bus_message_enter_container(reply, 'a', "{sv}")));
+        while ((r = sd_bus_message_enter_container(reply, 'e', "sv")) > 0) {
+                const char *name;
+                TRY(message_error(sd_bus_message_read(reply, "s", &name)));
+                if (string_equal(name, "UnixUserID"))
+                        TRY(read_uid(reply, &caller, &uid_known));
+                else if (string_equal(name, "UnixGroupIDs")) {
+                        TRY(read_groups(reply, &caller));
+                        groups_known = true;
+                } else
+                        TRY(message_error(sd_bus_message_skip(reply, "v")));
+                TRY(message_error(sd_bus_message_exit_container(reply)));
+        }
+        TRY(message_error(r));
+        if (!uid_known)
+                return err_new(ERR_ACCESS_DENIED, "the bus does not say which user calls");
+        if (!groups_known)
+                return caller_from_uid(caller.uid, ret);
+        *ret = caller;
+        caller = (Caller) {};
+        return NULL;
+}
+
+static Err *bus_caller(Bus *bus, sd_bus_message *message, Caller *ret) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        const char *sender = sd_bus_message_get_sender(message);
+        if (!sender)
+                return err_new(ERR_ACCESS_DENIED, "a message without a sender");
+        TRY(bus_error(sd_bus_message_new_method_call(bus->bus, &call, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                                     "GetConnectionCredentials"), "making a message"));
+        TRY(bus_error(sd_bus_message_append(call, "s", sender), "making a message"));
+        int r = sd_bus_call(bus->bus, call, BUS_CREDENTIALS_USEC, &error, &reply);
+        if (r < 0)
+                return err_new_errno(ERR_BUS_FAILED, r, "asking the bus who %s is", sender);
+        return credentials_read(reply, ret);
+}
+
+Err *bus_authorise(Bus *bus, sd_bus_message *message) {
+        _cleanup_(caller_done) Caller caller = {};
+        TRY(bus_caller(bus, message, &caller));
+        return access_check(manager_config(bus->manager), &caller);
+}
+
+static Err *option_read(sd_bus_message *message, const char *name, bool *seen, uint64_t *ret) {
+        const char *key, *contents;
+        char type;
+        uint32_t seconds;
+        TRY(message_error(sd_bus_message_read(message, "s", &key)));
+        if (!string_equal(key, name))
+                return err_new(ERR_INVALID_ARGUMENT, "the option \"%.64s\" is not known, only %s is", key, name);
+        if (*seen)
+                return err_new(ERR_INVALID_ARGUMENT, "the option %s stands twice", name);
+        TRY(message_error(sd_bus_message_peek_type(message, &type, &contents)));
+        if (!string_equal(contents, "u"))
+                return err_new(ERR_INVALID_ARGUMENT, "the option %s: the type u is needed, not %.16s", name, contents);
+        TRY(message_error(sd_bus_message_read(message, "v", "u", &seconds)));
+        *seen = true;
+        *ret = seconds;
+        return NULL;
+}
+
+Err *bus_read_seconds_option(sd_bus_message *message, const char *name, uint64_t *ret) {
+        bool seen = false;
+        uint64_t seconds = 0;
+        int r;
+        TRY(message_error(sd_bus_message_enter_container(message, 'a', "{sv}")));
+        while ((r = sd_bus_message_enter_container(message, 'e', "sv")) > 0) {
+                TRY(option_read(message, name, &seen, &seconds));
+                TRY(message_error(sd_bus_message_exit_container(message)));
+        }
+        TRY(message_error(r));
+        TRY(message_error(sd_bus_message_exit_container(message)));
+        *ret = seconds;
+        return NULL;
+}
+
+static BusCall *bus_call_free(BusCall *call) {
+        if (!call)
+                return NULL;
+        for (BusCall **place = &call->bus->calls; *place; place = &(*place)->next)
+                if (*place == call) {
+                        *place = call->next;
+                        call->bus->n_calls--;
+                        break;
+                }
+        attest_ticket_cancel(call->attest);
+        validate_ticket_cancel(call->validate);
+        sd_bus_track_unref(call->track);
+        sd_bus_message_unref(call->message);
+        free(call);
+        return NULL;
+}
+DEFINE_CLEANUP(BusCall, bus_call_free)
+
+void bus_calls_cancel(Bus *bus) {
+        while (bus->calls)
+                bus_call_free(bus->calls);
+}
+
+static int call_client_vanished(sd_bus_track *track, void *userdata) {
+        bus_call_free(userdata);
+        return 0;
+}
+
+static unsigned calls_of_client(const Bus *bus, const char *sender) {
+        unsigned n = 0;
+        for (const BusCall *call = bus->calls; call; call = call->next)
+                n += string_equal(sd_bus_message_get_sender(call->message), sender) != 0;
+        return n;
+}
+
+static Err *bus_call_new(Bus *bus, sd_bus_message *message, BusCall **ret) {
+        if (bus->n_calls >= BUS_CALLS_MAX)
+                return err_new(ERR_BUSY, "%u calls wait for an answer already", BUS_CALLS_MAX);
+        if (calls_of_client(bus, sd_bus_message_get_sender(message)) >= BUS_CALLS_PER_CLIENT_MAX)
+                return err_new(ERR_BUSY, "%u calls of this client wait for an answer already", BUS_CALLS_PER_CLIENT_MAX);
+        BusCall *made = calloc(1, sizeof(BusCall));
+        if (!made)
+                return err_oom();
+        *made = (BusCall) { .bus = bus, .message = sd_bus_message_ref(message), .next = bus->calls };
+        bus->calls = made;
+        bus->n_calls++;
+        _cleanup_(bus_call_freep) BusCall *call = made;
+        TRY(bus_error(sd_bus_track_new(bus->bus, &call->track, call_client_vanished, call), "watching a client"));
+        TRY(bus_error(sd_bus_track_add_sender(call->track, message), "watching a client"));
+        *ret = steal_ptr(&call);
+        return NULL;
+}
+
+static void call_answer_error(BusCall *call, const Err *err) {
+        sd_bus_error error = SD_BUS_ERROR_MAKE_CONST(err_code_info(err_code(err))->dbus_name, err_describe(err));
+        sd_bus_reply_method_error(call->message, &error);
+}
+
+static int attest_reply(sd_bus_message *message, const AttestResult *result) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *reply = NULL;
+        int r = sd_bus_message_new_method_return(message, &reply);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_sensitive(reply);
+        if (r < 0)
+                return r;
+        r = sd_bus_message_append(reply, "sa{sv}", result->token, 4, "expires", "t", result->expires_usec, "issued", "t", result->issued_usec,
+                                  "attempts", "u", (uint32_t) MIN_OF(result->n_attempts, (uint64_t) UINT32_MAX), "instance", "s", result->instance);
+        if (r < 0)
+                return r;
+        return sd_bus_send(NULL, reply, NULL);
+}
+
+static void call_attested(void *userdata, const Err *err, const AttestResult *result) {
+        _cleanup_(bus_call_freep) BusCall *call = userdata;
+        call->attest = NULL;
+        if (err || attest_reply(call->message, result) < 0)
+                call_answer_error(call, err);
+}
+
+Err *bus_call_attest(Bus *bus, sd_bus_message *message, Profile *profile, Span nonce, uint64_t timeout_usec) {
+        _cleanup_(bus_call_freep) BusCall *call = NULL;
+        TRY(bus_call_new(bus, message, &call));
+        TRY(profile_attest(profile, nonce, timeout_usec, call_attested, call, &call->attest));
+        call = NULL; /* it stands in bus->calls until its answer */
+        return NULL;
+}
+
+static void call_validated(void *userdata, const Err *err, const char *claims_json) {
+        _cleanup_(bus_call_freep) BusCall *call = userdata;
+        call->validate = NULL;
+        if (err && !verdict_is_about_token(err_code(err))) {
+                call_answer_error(call, err);
+                return;
+        }
+        sd_bus_reply_method_return(call->message, "bsss", err == NULL, err ? err_code_info(err_code(err))->name : "", err_describe(err),
+                                   claims_json ? claims_json : "");
+}
+
+Err *bus_call_validate(Bus *bus, sd_bus_message *message, Profile *profile, Span token) {
+        _cleanup_(bus_call_freep) BusCall *call = NULL;
+        TRY(bus_call_new(bus, message, &call));
+        TRY(profile_validate(profile, token, call_validated, call, &call->validate));
+        call = NULL;
+        return NULL;
+}
