@@ -54,13 +54,14 @@ typedef struct TpmPublic {
         uint16_t curve;            /* TPM_ECC_CURVE */
         Span x, y;
 } TpmPublic;
-#define TPMA_OBJECT_FIXEDTPM (UINT32_C(1) << 1)
-#define TPMA_OBJECT_FIXEDPARENT (UINT32_C(1) << 4)
-#define TPMA_OBJECT_SENSITIVEDATAORIGIN (UINT32_C(1) << 5)
-#define TPMA_OBJECT_USERWITHAUTH (UINT32_C(1) << 6)
-#define TPMA_OBJECT_RESTRICTED (UINT32_C(1) << 16)
-#define TPMA_OBJECT_DECRYPT (UINT32_C(1) << 17)
-#define TPMA_OBJECT_SIGN (UINT32_C(1) << 18)
+/* TPMA_OBJECT; the names differ from tpm2-tss so that both headers go together. */
+#define TPM_OBJECT_FIXEDTPM (UINT32_C(1) << 1)
+#define TPM_OBJECT_FIXEDPARENT (UINT32_C(1) << 4)
+#define TPM_OBJECT_SENSITIVEDATAORIGIN (UINT32_C(1) << 5)
+#define TPM_OBJECT_USERWITHAUTH (UINT32_C(1) << 6)
+#define TPM_OBJECT_RESTRICTED (UINT32_C(1) << 16)
+#define TPM_OBJECT_DECRYPT (UINT32_C(1) << 17)
+#define TPM_OBJECT_SIGN (UINT32_C(1) << 18)
 /* input is a TPMT_PUBLIC. */
 Err *tpm_public_parse(Span input, TpmPublic *ret) _must_check_;
 /* nameAlg || H(TPMT_PUBLIC) (Part 1 §16). */
