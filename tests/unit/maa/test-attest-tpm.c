@@ -219,9 +219,9 @@ static void test_attest_tpm_report_parse_spoiled_is_refused_by_name(void **state
 
 static void test_attest_tpm_init_request_is_what_an_sdk_sent(void **state) {
         _cleanup_http_request_ HttpRequest request = {};
-        _cleanup_bytes_ Bytes body = {}, recorded = {};
+        _cleanup_bytes_ Bytes body = {};
         vectors_need();
-        vector_read("maa/tpm/init/request-dotnet.json", &recorded);
+        _cleanup_bytes_ Bytes recorded = vector_read("maa/tpm/init/request-dotnet.json");
         assert_ok(attest_tpm_init_request(BASE, MAA_API_VERSION_DEFAULT, &request));
         assert_string_equal(request.url, BASE "/attest/Tpm?api-version=2020-10-01");
         assert_string_equal(request.method, "POST");
