@@ -25,8 +25,8 @@ static inline void synthetic_tpmt_public(EVP_PKEY *key, Bytes *ret) {
         BN_free(n);
         writer_u16be(&out, TPM_ALG_RSA);
         writer_u16be(&out, HASH_SHA256);
-        writer_u32be(&out, TPMA_OBJECT_FIXEDTPM | TPMA_OBJECT_FIXEDPARENT | TPMA_OBJECT_SENSITIVEDATAORIGIN | TPMA_OBJECT_USERWITHAUTH |
-                                   TPMA_OBJECT_RESTRICTED | TPMA_OBJECT_SIGN);
+        writer_u32be(&out, TPM_OBJECT_FIXEDTPM | TPM_OBJECT_FIXEDPARENT | TPM_OBJECT_SENSITIVEDATAORIGIN | TPM_OBJECT_USERWITHAUTH |
+                                   TPM_OBJECT_RESTRICTED | TPM_OBJECT_SIGN);
         writer_tpm2b(&out, (Span) {});
         writer_u16be(&out, TPM_ALG_NULL);
         writer_u16be(&out, TPM_ALG_RSASSA);

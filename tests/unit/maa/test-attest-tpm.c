@@ -518,7 +518,7 @@ static void test_attest_tpm_request_ecc_aik_is_not_supported(void **state) {
         fixture_init(&f, 10, 0, false);
         writer_u16be(&out, TPM_ALG_ECC);
         writer_u16be(&out, HASH_SHA256);
-        writer_u32be(&out, TPMA_OBJECT_SIGN | TPMA_OBJECT_RESTRICTED);
+        writer_u32be(&out, TPM_OBJECT_SIGN | TPM_OBJECT_RESTRICTED);
         writer_tpm2b(&out, (Span) {});
         writer_u16be(&out, TPM_ALG_NULL);
         writer_u16be(&out, TPM_ALG_ECDSA);
