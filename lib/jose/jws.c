@@ -134,10 +134,10 @@ static Err *parse_signature(Span part, Jws *jws) {
         return err_wrap_code(cut ? ERR_TOKEN_TRUNCATED : ERR_TOKEN_MALFORMED, err, "the token's third part");
 }
 
-Err *jws_parse(Span text, Jws **ret) {
+Err *jws_parse_bounded(Span text, size_t size_max, Jws **ret) {
         text = trim(text);
-        if (text.size > JWS_SIZE_MAX)
-                return err_new(ERR_TOKEN_MALFORMED, "the text has %zu bytes, at most %u are allowed", text.size, JWS_SIZE_MAX);
+        if (text.size > size_max)
+                return err_new(ERR_TOKEN_MALFORMED, "the text has %zu bytes, at most %zu are allowed", text.size, size_max);
         _cleanup_(jws_freep) Jws *jws = calloc(1, sizeof(Jws));
         if (!jws)
                 return err_oom();
@@ -150,6 +150,10 @@ Err *jws_parse(Span text, Jws **ret) {
         TRY(parse_signature(parts.signature, jws));
         *ret = steal_ptr(&jws);
         return NULL;
+}
+
+Err *jws_parse(Span text, Jws **ret) {
+        return jws_parse_bounded(text, JWS_SIZE_MAX, ret);
 }
 
 bool jws_header_has(const Jws *jws, const char *member) {

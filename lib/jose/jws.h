@@ -43,6 +43,8 @@ DEFINE_CLEANUP(Jws, jws_free)
  * TOKEN_MALFORMED, TOKEN_TRUNCATED (cut in one of the first parts, or visibly in the signature), TOKEN_DUPLICATE_MEMBER, TOKEN_ALG_NOT_ALLOWED (alg
  * missing; an unknown one is parsed as JOSE_ALG_UNKNOWN, to be shown, and refused by jws_check_header()). */
 Err *jws_parse(Span text, Jws **ret) _must_check_;
+/* The same with another limit than JWS_SIZE_MAX: an attestation request carries measurement logs. */
+Err *jws_parse_bounded(Span text, size_t size_max, Jws **ret) _must_check_;
 /* Does the header have the member at all, null included? */
 bool jws_header_has(const Jws *jws, const char *member);
 /* alg allowed, not none, not symmetric; no crit; key fits alg, is strong enough and may verify; signature good.

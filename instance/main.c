@@ -1,0 +1,75 @@
+/* attest-instance: reads its options and state, serves until told to end. */
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdio.h>
+#include <time.h>
+
+#include "build-config.h"
+#include "instance/options.h"
+#include "instance/server.h"
+
+#define EXIT_USAGE 2
+
+static Err *make_url(const Options *options, uint16_t port, char **ret) {
+        bool is_v6 = string_equal(options->host, "::1");
+        return string_format(ret, "https://%s%s%s:%u", is_v6 ? "[" : "", options->host, is_v6 ? "]" : "", port);
+}
+
+/* SIGTERM and SIGINT are blocked in all threads and waited for here. */
+static Err *wait_for_end(const sigset_t *signals) {
+        int number;
+        int r = sigwait(signals, &number);
+        return r == 0 ? NULL : err_new_errno(ERR_INTERNAL, r, "waiting for a signal");
+}
+
+static Err *run(const Options *options) {
+        sigset_t signals;
+        sigemptyset(&signals);
+        sigaddset(&signals, SIGTERM);
+        sigaddset(&signals, SIGINT);
+        sigprocmask(SIG_BLOCK, &signals, NULL);
+        signal(SIGPIPE, SIG_IGN);
+
+        _cleanup_(identity_freep) Identity *identity = NULL;
+        _cleanup_(service_freep) Service *service = NULL;
+        _cleanup_(server_freep) Server *server = NULL; /* ends first */
+        _cleanup_close_ int fd = -1;
+        _cleanup_free_ char *url = NULL;
+        uint16_t port;
+        TRY(server_listen(options->host, options->port, &fd, &port));
+        TRY(make_url(options, port, &url));
+        TRY(identity_load(options->state, url, time(NULL), &identity));
+        TRY(service_new(identity, &options->service, &service));
+        service->faults = options->faults;
+        TRY(server_start(steal_fd(&fd), service, options->body_max, &server));
+        if (printf("READY url=%s\n", url) < 0 || fflush(stdout) != 0)
+                return err_new_errno(ERR_IO, errno, "saying READY");
+        return wait_for_end(&signals);
+}
+
+static int fail(Err *error) {
+        int status = err_code(error) == ERR_INVALID_ARGUMENT ? EXIT_USAGE : err_code_info(err_code(error))->exit_status;
+        fprintf(stderr, "attest-instance: %s\n", err_describe(error));
+        err_free(error);
+        return status;
+}
+
+int main(int argc, char **argv) {
+        _cleanup_options_ Options options = {};
+        Err *error = options_parse(argc, argv, &options);
+        if (error) {
+                int status = fail(error);
+                if (status == EXIT_USAGE)
+                        fputs("Try: attest-instance --help\n", stderr);
+                return status;
+        }
+        if (options.show_help) {
+                options_print_help(stdout);
+                return 0;
+        }
+        if (options.show_version)
+                return printf("attest-instance %s\n", VERSION) < 0;
+        error = run(&options);
+        return error ? fail(error) : 0;
+}

@@ -1,0 +1,159 @@
+/* See options.h. */
+#include "instance/options.h"
+
+#include <errno.h>
+#include <getopt.h>
+
+void options_done(Options *options) {
+        free(options->host);
+        free(options->state);
+        sk_X509_pop_free(options->service.aik_roots, X509_free);
+        sk_X509_pop_free(options->ek_authorities, X509_free);
+        *options = (Options) {};
+}
+
+static Err *parse_unsigned(const char *name, const char *text, int base, uint64_t max, uint64_t *ret) {
+        char *end;
+        errno = 0;
+        unsigned long long value = strtoull(text, &end, base);
+        if (errno != 0 || end == text || *end || text[0] == '-' || value > max)
+                return err_new(ERR_INVALID_ARGUMENT, "--%s: \"%s\" is no %snumber up to %llu", name, text, base == 16 ? "hexadecimal " : "",
+                               (unsigned long long) max);
+        *ret = value;
+        return NULL;
+}
+
+/* HOST:PORT or [::1]:PORT. The private keys of an instance lie in a folder and its faults are open to all: so loopback only. */
+static Err *parse_listen(const char *text, Options *options) {
+        const char *colon = strrchr(text, ':');
+        uint64_t port;
+        if (!colon)
+                return err_new(ERR_INVALID_ARGUMENT, "--listen: \"%s\" has no port", text);
+        TRY(parse_unsigned("listen", colon + 1, 10, UINT16_MAX, &port));
+        Span host = span_make(text, (size_t) (colon - text));
+        if (host.size > 2 && host.data[0] == '[' && host.data[host.size - 1] == ']')
+                host = span_make(host.data + 1, host.size - 2);
+        if (!span_equal_string(host, "127.0.0.1") && !span_equal_string(host, "::1") && !span_equal_string(host, "localhost"))
+                return err_new(ERR_INVALID_ARGUMENT, "--listen: \"%.*s\" is none of 127.0.0.1, [::1], localhost", (int) host.size,
+                               (const char *) host.data);
+        options->port = (uint16_t) port;
+        free(steal_ptr(&options->host));
+        return string_copy_span(host, &options->host);
+}
+
+static Err *add_certificates(const char *path, STACK_OF(X509) **certificates) {
+        STACK_OF(X509) *more = NULL;
+        TRY(ca_read_certificates(path, &more));
+        while (*certificates && sk_X509_num(more) > 0)
+                if (sk_X509_push(*certificates, sk_X509_pop(more)) <= 0)
+                        break;
+        if (*certificates)
+                sk_X509_pop_free(more, X509_free);
+        else
+                *certificates = more;
+        return NULL;
+}
+
+enum { OPTION_LISTEN = 256, OPTION_STATE, OPTION_MODE, OPTION_FAULT, OPTION_TRUST_EK_CA, OPTION_AIK_ROOT, OPTION_PCR_MASK,
+       OPTION_LIFETIME, OPTION_BODY_MAX, OPTION_HELP, OPTION_VERSION };
+
+static const struct option table[] = {
+        { "listen", required_argument, NULL, OPTION_LISTEN },
+        { "state", required_argument, NULL, OPTION_STATE },
+        { "mode", required_argument, NULL, OPTION_MODE },
+        { "fault", required_argument, NULL, OPTION_FAULT },
+        { "trust-ek-ca", required_argument, NULL, OPTION_TRUST_EK_CA },
+        { "aik-root", required_argument, NULL, OPTION_AIK_ROOT },
+        { "required-pcr-mask", required_argument, NULL, OPTION_PCR_MASK },
+        { "token-lifetime", required_argument, NULL, OPTION_LIFETIME },
+        { "body-max", required_argument, NULL, OPTION_BODY_MAX },
+        { "help", no_argument, NULL, OPTION_HELP },
+        { "version", no_argument, NULL, OPTION_VERSION },
+        {},
+};
+
+static Err *parse_number_option(int option, const char *argument, Options *options) {
+        uint64_t value;
+        if (option == OPTION_PCR_MASK) {
+                TRY(parse_unsigned("required-pcr-mask", argument, 16, PCR_MASK_ALL, &value));
+                options->service.required_pcrs = (uint32_t) value;
+        } else if (option == OPTION_LIFETIME) {
+                TRY(parse_unsigned("token-lifetime", argument, 10, REPORT_LIFETIME_SEC_MAX, &value));
+                options->service.token_lifetime_sec = value;
+        } else {
+                TRY(parse_unsigned("body-max", argument, 10, OPTIONS_BODY_MAX_LIMIT >> 20, &value));
+                options->body_max = value << 20;
+        }
+        return NULL;
+}
+
+static Err *parse_option(int option, const char *argument, const char *word, Options *options) {
+        switch (option) {
+        case OPTION_LISTEN:
+                return parse_listen(argument, options);
+        case OPTION_STATE:
+                free(steal_ptr(&options->state));
+                return string_copy(argument, &options->state);
+        case OPTION_MODE:
+                return service_mode_from_string(argument, &options->service.mode);
+        case OPTION_FAULT:
+                return faults_add(&options->faults, span_from_string(argument));
+        case OPTION_TRUST_EK_CA:
+                return err_wrap(add_certificates(argument, &options->ek_authorities), "--trust-ek-ca");
+        case OPTION_AIK_ROOT:
+                return err_wrap(add_certificates(argument, &options->service.aik_roots), "--aik-root");
+        case OPTION_PCR_MASK:
+        case OPTION_LIFETIME:
+        case OPTION_BODY_MAX:
+                return parse_number_option(option, argument, options);
+        case OPTION_HELP:
+                options->show_help = true;
+                return NULL;
+        case OPTION_VERSION:
+                options->show_version = true;
+                return NULL;
+        case ':':
+                return err_new(ERR_INVALID_ARGUMENT, "%s needs a value", word);
+        }
+        return err_new(ERR_INVALID_ARGUMENT, "unknown option %s", word);
+}
+
+Err *options_parse(int argc, char **argv, Options *ret) {
+        _cleanup_options_ Options options = {
+                .service = { .required_pcrs = PCR_MASK_ALL, .token_lifetime_sec = REPORT_LIFETIME_SEC_DEFAULT },
+                .body_max = OPTIONS_BODY_MAX_DEFAULT,
+        };
+        opterr = 0;
+        optind = 0; /* glibc: start over, so that tests can parse twice */
+        for (;;) {
+                int option = getopt_long(argc, argv, ":", table, NULL);
+                if (option < 0)
+                        break;
+                TRY(parse_option(option, optarg, argv[optind - 1], &options));
+        }
+        if (optind < argc)
+                return err_new(ERR_INVALID_ARGUMENT, "\"%s\" is one argument too many", argv[optind]);
+        if (!options.show_help && !options.show_version && (!options.host || !options.state))
+                return err_new(ERR_INVALID_ARGUMENT, "--listen and --state are needed");
+        *ret = options;
+        options = (Options) {};
+        return NULL;
+}
+
+void options_print_help(FILE *file) {
+        fputs("attest-instance --listen 127.0.0.1:PORT --state DIR [OPTIONS]\n\n"
+              "A local attestation instance for development and tests: verifies TPM evidence for real, signs tokens of the real\n"
+              "service's form, and misbehaves on request. Clients trust DIR/ca.pem. Prints READY url=... when it can be asked.\n\n"
+              "  --listen HOST:PORT        127.0.0.1, [::1] or localhost; port 0: any free one\n"
+              "  --state DIR               keys and certificates, made on first start\n"
+              "  --mode MODE               kind of instance: aad (default), isolated, shared. They differ in who may change policies, so\n"
+              "                            in nothing that this version offers\n"
+              "  --aik-root FILE           PEM authorities that AIK certificates may chain to, beside DIR/aik-ca.pem; may be repeated\n"
+              "  --trust-ek-ca FILE        PEM authorities of endorsement keys, for the enrolment of AIKs, which this version does not offer\n"
+              "  --required-pcr-mask HEX   PCRs that one quoted bank must have (default ffffff: 0-23)\n"
+              "  --token-lifetime SEC      exp - iat of tokens (default 86400, as the service)\n"
+              "  --body-max MIB            largest request (default 64)\n"
+              "  --fault SPEC              misbehave; may be repeated\n"
+              "  --help, --version\n\n", file);
+        fault_print_help(file);
+}

@@ -1,0 +1,155 @@
+/* See report.h. */
+#include "instance/report.h"
+
+#include <inttypes.h>
+#include <openssl/rand.h>
+
+#include "base/writer.h"
+#include "jose/jws.h"
+
+#define POLICY_TEXT_FORMAT                                                                                                                 \
+        "version=1.1;\n"                                                                                                                   \
+        "configurationrules{\n"                                                                                                            \
+        "\t=> issueproperty(type=\"require_valid_aik_cert\", value=false);\n"                                                              \
+        "\t=> issueproperty(type=\"required_pcr_mask\", value=%" PRIu32 ");\n"                                                             \
+        "};\n"                                                                                                                             \
+        "authorizationrules{\n"                                                                                                            \
+        "\t=> permit();\n"                                                                                                                 \
+        "};\n"                                                                                                                             \
+        "issuancerules{\n"                                                                                                                 \
+        "\t=> issueproperty(type=\"report_validity_in_minutes\", value=%" PRIu64 ");\n"                                                    \
+        "\tc:[issuer==\"AttestationService\"] => issue(claim=c);\n"                                                                        \
+        "\tc:[issuer==\"CustomClaim\"] => issue(claim=c);\n"                                                                               \
+        "};\n"
+
+Err *report_policy_text(uint32_t required_pcrs, uint64_t lifetime_sec, char **ret) {
+        return string_format(ret, POLICY_TEXT_FORMAT, required_pcrs, (lifetime_sec + 59) / 60);
+}
+
+Err *report_policy_hash(const char *policy_text, char **ret) {
+        _cleanup_free_ char *encoded = NULL;
+        Digest digest;
+        TRY(base64url_encode(span_from_string(policy_text), &encoded));
+        TRY(hash_digest(HASH_SHA256, span_from_string(encoded), &digest));
+        return base64url_encode(digest_span(&digest), ret);
+}
+
+static Err *add_pcr_list(Json *claims, const char *name, const Verdict *verdict, PcrVerdict wanted) {
+        _cleanup_json_ Json *list = NULL;
+        TRY(json_new_array(&list));
+        for (int i = 0; i < PCR_COUNT; i++)
+                if (verdict->pcrs[i] == wanted)
+                        TRY(json_append(list, json_object_new_int(i)));
+        return json_add(claims, name, steal_ptr(&list));
+}
+
+static Err *add_verdict(Json *claims, const Verdict *verdict) {
+        _cleanup_free_ char *aik_hash = NULL;
+        TRY(base64_encode(digest_span(&verdict->aik_hash), &aik_hash));
+        TRY(json_add_boolean(claims, "aikValidated", verdict->aik_validated));
+        TRY(json_add_string(claims, "aikPubHash", aik_hash));
+        TRY(json_add_string(claims, "aikNotValidatedReason", verdict->aik_reason));
+        TRY(json_add_integer(claims, "tpmVersion", 2));
+        TRY(json_add_boolean(claims, "secureBootEnabled", verdict->secure_boot));
+        TRY(json_add_string(claims, "pcrBank", hash_name(verdict->bank)));
+        TRY(add_pcr_list(claims, "pcrs-replayed", verdict, PCR_REPLAYED));
+        TRY(add_pcr_list(claims, "pcrs-unexplained", verdict, PCR_UNEXPLAINED));
+        TRY(add_pcr_list(claims, "pcrs-unused", verdict, PCR_UNUSED));
+        TRY(json_add_boolean(claims, "bootLogPresent", verdict->has_boot_log));
+        if (verdict->has_boot_log)
+                TRY(json_add_integer(claims, "bootLogEvents", (int64_t) verdict->n_boot_events));
+        TRY(json_add_boolean(claims, "imaLogPresent", verdict->has_ima_log));
+        if (verdict->has_ima_log) {
+                TRY(json_add_integer(claims, "imaEntries", (int64_t) verdict->n_ima_entries));
+                TRY(json_add_integer(claims, "imaViolations", (int64_t) verdict->n_ima_violations));
+        }
+        TRY(json_add_integer(claims, "tpmResetCount", verdict->reset_count));
+        return json_add_integer(claims, "tpmRestartCount", verdict->restart_count);
+}
+
+/* A name that comes again becomes a list, as with claims that a policy issues twice. */
+static Err *add_custom(Json *custom, const char *name, Json *steal_value) {
+        _cleanup_json_ Json *value = steal_value, *list = NULL;
+        Json *old = json_get(custom, name);
+        if (!old)
+                return json_add(custom, name, steal_ptr(&value));
+        if (json_is_array(old))
+                return json_append(old, steal_ptr(&value));
+        TRY(json_new_array(&list));
+        TRY(json_append(list, json_object_get(old)));
+        TRY(json_append(list, steal_ptr(&value)));
+        return json_add(custom, name, steal_ptr(&list));
+}
+
+Err *report_policy_claims(const Verdict *verdict, const Json *custom_claims, char **ret) {
+        _cleanup_json_ Json *claims = NULL, *custom = NULL;
+        TRY(json_new_object(&claims));
+        TRY(json_new_object(&custom));
+        TRY(add_verdict(claims, verdict));
+        for (size_t i = 0; custom_claims && i < json_object_array_length(custom_claims); i++) {
+                const char *name;
+                Json *value;
+                TRY(attest_request_claim(json_object_array_get_idx(custom_claims, i), &name, &value));
+                TRY(add_custom(custom, name, value));
+        }
+        json_object_object_foreach(custom, name, value) {
+                if (json_get(claims, name))
+                        return err_new(ERR_EVIDENCE_MALFORMED, "custom_claims: \"%.64s\" is a name of the service's own claims", name);
+                TRY(json_add(claims, name, json_object_get(value)));
+        }
+        return json_to_string(claims, ret);
+}
+
+Err *report_init(Report *report, int64_t now_sec, uint64_t lifetime_sec) {
+        uint8_t id[20];
+        if (RAND_bytes(id, sizeof(id)) != 1)
+                return err_new(ERR_INTERNAL, "OpenSSL has no random bytes");
+        hex_encode_into(SPAN_OF(id), report->id);
+        report->issued = now_sec;
+        report->not_before = now_sec - REPORT_BACKDATE_SEC;
+        report->expires = now_sec + (int64_t) lifetime_sec;
+        return NULL;
+}
+
+Err *report_claims_text(const Report *report, Bytes *ret) {
+        _cleanup_writer_ Writer writer = {};
+        writer_format(&writer, "{\"nbf\":%" PRId64 ",\"exp\":%" PRId64 ",\"iat\":%" PRId64 ",\"iss\":", report->not_before, report->expires,
+                      report->issued);
+        writer_json_string(&writer, span_from_string(report->issuer));
+        writer_format(&writer, ",\"jti\":\"%s\",\"ver\":\"1.0\",\"x-ms-ver\":\"1.0\"", report->id);
+        if (report->rp_data) {
+                writer_string(&writer, ",\"rp_data\":");
+                writer_json_string(&writer, span_from_string(report->rp_data));
+        }
+        if (report->nonce) {
+                writer_string(&writer, ",\"nonce\":");
+                writer_json_string(&writer, span_from_string(report->nonce));
+        }
+        writer_format(&writer, ",\"cnf\":{\"jwk\":%s},\"x-ms-policy-hash\":\"%s\"", report->confirmed_jwk, report->policy_hash);
+        writer_format(&writer, ",\"x-ms-tpm-request-key\":{\"jwk\":%s,\"info\":{\"tpm_quote\":{\"hash_alg\":\"sha-256\"}}}", report->request_jwk);
+        writer_format(&writer, ",\"x-ms-policy\":%s}", report->policy_claims);
+        return writer_finish(&writer, ret);
+}
+
+Err *report_header_text(const ReportHeader *header, char **ret) {
+        _cleanup_writer_ Writer writer = {};
+        writer_format(&writer, "{\"typ\":\"JWT\",\"alg\":\"%s\"", header->alg);
+        if (header->x5c)
+                writer_format(&writer, ",\"x5c\":%s", header->x5c);
+        if (header->kid)
+                writer_format(&writer, ",\"kid\":\"%s\"", header->kid);
+        writer_format(&writer, "%s}", header->extra ? header->extra : "");
+        return writer_finish_string(&writer, ret);
+}
+
+Err *report_sign(const Report *report, const Identity *identity, char **ret) {
+        X509 *chain[IDENTITY_CHAIN_SIZE];
+        for (size_t i = 0; i < IDENTITY_CHAIN_SIZE; i++)
+                chain[i] = identity->token_chain[i].certificate;
+        _cleanup_free_ char *x5c = NULL, *header = NULL;
+        _cleanup_bytes_ Bytes claims = {};
+        TRY(identity_x5c(chain, IDENTITY_CHAIN_SIZE, &x5c));
+        TRY(report_header_text(&(ReportHeader) { .alg = "RS256", .x5c = x5c, .kid = identity->token_kid }, &header));
+        TRY(report_claims_text(report, &claims));
+        return jws_sign(JOSE_ALG_RS256, identity->token_chain[0].key, header, bytes_span(&claims), ret);
+}

@@ -1,0 +1,174 @@
+/* See service.h. */
+#include "instance/service.h"
+
+#include <strings.h>
+
+#include "base/writer.h"
+#include "instance/attest.h"
+#include "instance/metadata.h"
+#include "instance/spoil.h"
+
+const char *service_mode_to_string(ServiceMode mode) {
+        static const char *const names[_SERVICE_MODE_MAX] = { "aad", "isolated", "shared" };
+        return mode < _SERVICE_MODE_MAX ? names[mode] : NULL;
+}
+
+Err *service_mode_from_string(const char *text, ServiceMode *ret) {
+        for (unsigned i = 0; i < _SERVICE_MODE_MAX; i++)
+                if (string_equal(text, service_mode_to_string((ServiceMode) i))) {
+                        *ret = (ServiceMode) i;
+                        return NULL;
+                }
+        return err_new(ERR_INVALID_ARGUMENT, "mode: \"%s\" is none of aad, isolated, shared", text);
+}
+
+static Err *collect_roots(Service *service) {
+        service->aik_roots = sk_X509_new_null();
+        if (!service->aik_roots || X509_add_cert(service->aik_roots, service->identity->aik_ca.certificate, X509_ADD_FLAG_UP_REF) != 1)
+                return err_oom();
+        if (service->options.aik_roots && X509_add_certs(service->aik_roots, service->options.aik_roots, X509_ADD_FLAG_UP_REF) != 1)
+                return err_oom();
+        return NULL;
+}
+
+Err *service_new(const Identity *identity, const ServiceOptions *options, Service **ret) {
+        _cleanup_(service_freep) Service *service = calloc(1, sizeof(*service));
+        if (!service)
+                return err_oom();
+        service->identity = identity;
+        service->options = *options;
+        _cleanup_free_ char *policy = NULL;
+        TRY(collect_roots(service));
+        TRY(context_keeper_new(bytes_span(&identity->context_key), &service->contexts));
+        TRY(forger_init(&service->forger, identity->url));
+        TRY(report_policy_text(options->required_pcrs, options->token_lifetime_sec, &policy));
+        TRY(report_policy_hash(policy, &service->policy_hash));
+        *ret = steal_ptr(&service);
+        return NULL;
+}
+
+Service *service_free(Service *service) {
+        if (!service)
+                return NULL;
+        sk_X509_pop_free(service->aik_roots, X509_free);
+        context_keeper_free(service->contexts);
+        forger_done(&service->forger);
+        free(service->policy_hash);
+        free(service);
+        return NULL;
+}
+
+void service_reply_done(ServiceReply *reply) {
+        bytes_done(&reply->body);
+        free(reply->retry_after);
+        free(reply->reason);
+        *reply = (ServiceReply) {};
+}
+
+Err *service_reply_error(ServiceReply *reply, unsigned status, const char *code, Err *steal_error) {
+        _cleanup_(err_freep) Err *error = steal_error;
+        Span message = span_from_string(err_describe(error));
+        _cleanup_writer_ Writer writer = {};
+        writer_format(&writer, "{\"error\":{\"code\":\"%s\",\"message\":", code);
+        writer_json_string(&writer, message);
+        writer_format(&writer, ",\"innererror\":{\"code\":\"%s\",\"message\":", code);
+        writer_json_string(&writer, message);
+        writer_string(&writer, "}}}");
+        bytes_done(&reply->body);
+        TRY(writer_finish(&writer, &reply->body));
+        free(steal_ptr(&reply->reason));
+        TRY(string_format(&reply->reason, "%s: %s", code, err_describe(error)));
+        reply->status = status;
+        reply->chunked = true;
+        reply->short_id = false;
+        return NULL;
+}
+
+static Err *wrong_method(ServiceReply *reply, const ServiceRequest *request, const char *allowed) {
+        return service_reply_error(reply, 405, "MethodNotAllowed",
+                                   err_new(ERR_REQUEST_INVALID, "%s is not a method of %s, %s is", request->method, request->path, allowed));
+}
+
+static Err *set_text(ServiceReply *reply, char *steal_text) {
+        _cleanup_free_ char *text = steal_text;
+        bytes_done(&reply->body);
+        return bytes_copy(span_from_string(text), &reply->body);
+}
+
+static Err *list_faults(const Service *service, ServiceReply *reply) {
+        _cleanup_writer_ Writer writer = {};
+        for (size_t i = 0; i < service->faults.n; i++) {
+                _cleanup_free_ char *text = NULL;
+                TRY(fault_to_string(&service->faults.list[i], &text));
+                writer_format(&writer, "%s\n", text);
+        }
+        reply->content_type = "text/plain; charset=utf-8";
+        return writer_finish(&writer, &reply->body);
+}
+
+static Err *handle_fault(Service *service, const ServiceRequest *request, ServiceReply *reply) {
+        if (string_equal(request->method, "PUT")) {
+                Err *error = faults_replace(&service->faults, request->body);
+                if (error)
+                        return service_reply_error(reply, 400, "InvalidParameter", error);
+        } else if (!string_equal(request->method, "GET")) {
+                return wrong_method(reply, request, "GET or PUT");
+        }
+        return list_faults(service, reply);
+}
+
+static Err *handle_get(Service *service, const ServiceRequest *request, FaultWhere where, ServiceReply *reply) {
+        char *text = NULL;
+        if (!string_equal(request->method, "GET"))
+                return wrong_method(reply, request, "GET");
+        switch (where) {
+        case FAULT_AT_CERTS:
+                TRY(metadata_certs(service->identity, &service->forger, &text));
+                break;
+        case FAULT_AT_OPENID:
+                TRY(metadata_openid(service->identity, &text));
+                break;
+        case FAULT_AT_INIT:
+        case FAULT_AT_REQUEST:
+        case FAULT_AT_OTHER:
+        case FAULT_ANYWHERE:
+                TRY(forger_lure(&service->forger, request->path, request->now_sec, &text));
+                break;
+        }
+        return set_text(reply, text);
+}
+
+static Err *route(Service *service, const ServiceRequest *request, ServiceReply *reply, FaultWhere *ret_where) {
+        *ret_where = FAULT_AT_OTHER;
+        if (strcasecmp(request->path, "/certs") == 0)
+                return handle_get(service, request, *ret_where = FAULT_AT_CERTS, reply);
+        if (strcasecmp(request->path, "/.well-known/openid-configuration") == 0)
+                return handle_get(service, request, *ret_where = FAULT_AT_OPENID, reply);
+        if (string_equal(request->path, "/foreign/certs") || string_equal(request->path, "/foreign/x5u"))
+                return handle_get(service, request, FAULT_AT_OTHER, reply);
+        if (strcasecmp(request->path, "/attest/Tpm") != 0)
+                return service_reply_error(reply, 404, "NotFound", err_new(ERR_REQUEST_INVALID, "there is nothing at %.256s", request->path));
+        if (!string_equal(request->method, "POST"))
+                return wrong_method(reply, request, "POST");
+        return attest_handle(service, request, reply, ret_where);
+}
+
+Err *service_handle(Service *service, const ServiceRequest *request, ServiceReply *ret) {
+        _cleanup_service_reply_ ServiceReply reply = { .status = 200, .content_type = "application/json; charset=utf-8" };
+        reply.date_sec = request->now_sec;
+        if (string_equal(request->path, "/fault")) {
+                TRY(handle_fault(service, request, &reply));
+        } else {
+                ServiceRequest shifted = *request;
+                int64_t offset = 0;
+                if (fault_take(&service->faults, FAULT_CLOCK_OFFSET, FAULT_ANYWHERE, &offset))
+                        shifted.now_sec += offset;
+                FaultWhere where;
+                reply.date_sec = shifted.now_sec;
+                TRY(route(service, &shifted, &reply, &where));
+                TRY(spoil_reply(&service->faults, where, &reply));
+        }
+        *ret = reply;
+        reply = (ServiceReply) {};
+        return NULL;
+}

@@ -1,0 +1,68 @@
+/* The instance's endpoints as a function from request to reply: no socket, no clock, no thread.
+ *
+ *     GET  /certs                              key set
+ *     GET  /.well-known/openid-configuration   metadata
+ *     POST /attest/Tpm?api-version=…           challenge, or report
+ *     GET, PUT /fault                          the faults in force (not part of the real service)
+ *     GET  /foreign/certs, /foreign/x5u        what a client gets that follows a forged jku or x5u */
+#pragma once
+
+#include "instance/context.h"
+#include "instance/fault.h"
+#include "instance/forge.h"
+#include "instance/identity.h"
+#include "instance/report.h"
+
+typedef enum ServiceMode { SERVICE_MODE_AAD, SERVICE_MODE_ISOLATED, SERVICE_MODE_SHARED, _SERVICE_MODE_MAX } ServiceMode;
+const char *service_mode_to_string(ServiceMode mode);
+/* Error: INVALID_ARGUMENT. */
+Err *service_mode_from_string(const char *text, ServiceMode *ret) _must_check_;
+
+typedef struct ServiceOptions {
+        ServiceMode mode;
+        uint32_t required_pcrs;
+        uint64_t token_lifetime_sec;
+        STACK_OF(X509) *aik_roots;   /* of AIK certificates, beside the instance's own AIK CA; NULL: none; borrowed */
+} ServiceOptions;
+
+typedef struct Service {
+        const Identity *identity;    /* borrowed */
+        ServiceOptions options;
+        STACK_OF(X509) *aik_roots;   /* all of them */
+        ContextKeeper *contexts;
+        Forger forger;
+        Faults faults;
+        char *policy_hash;
+} Service;
+/* identity, and what options point to, must outlive the object. */
+Err *service_new(const Identity *identity, const ServiceOptions *options, Service **ret) _must_check_;
+Service *service_free(Service *service);
+DEFINE_CLEANUP(Service, service_free)
+
+typedef struct ServiceRequest {
+        const char *method, *path;
+        const char *api_version;     /* NULL if absent */
+        Span body;
+        int64_t now_sec;             /* realtime */
+        uint64_t monotonic_usec;
+} ServiceRequest;
+
+typedef struct ServiceReply {
+        unsigned status;
+        const char *content_type;
+        Bytes body;
+        bool chunked;                /* as the real service sends errors and answers of attest/Tpm */
+        bool short_id;               /* x-ms-request-id of a successful attest/Tpm: 16 characters */
+        bool truncate, reset;        /* faults of the transport */
+        uint64_t latency_msec;
+        char *retry_after;           /* NULL: none */
+        int64_t date_sec;            /* of the Date header */
+        char *reason;                /* one line for the log of who runs the instance; NULL if all went well */
+} ServiceReply;
+void service_reply_done(ServiceReply *reply);
+#define _cleanup_service_reply_ _cleanup_(service_reply_done)
+
+/* Every request gets a reply; the error is for memory running out. */
+Err *service_handle(Service *service, const ServiceRequest *request, ServiceReply *ret) _must_check_;
+/* An error in the service's form: {"error":{"code","message","innererror":{the same}}}; takes error. */
+Err *service_reply_error(ServiceReply *reply, unsigned status, const char *code, Err *steal_error) _must_check_;

@@ -1,0 +1,33 @@
+/* Is the evidence of an attestation request true? Every byte is judged; what does not lead to a refusal becomes a claim.
+ *
+ * Refused: a quote that is not signed by aik_pub, is about another challenge or request key, selects fewer PCRs than required or does
+ * not give the digest of the values that were sent; logs that do not parse; an IMA list that does not yield PCR 10 in every quoted bank;
+ * an AIK certificate for another key. Claims: which PCRs the firmware log explains, SecureBoot as measured, whether the AIK's
+ * certificate is in date and of a known issuer. */
+#pragma once
+
+#include "instance/message.h"
+
+typedef struct VerifyRules {
+        uint32_t required_pcrs;          /* at least one quoted bank must have all of these */
+        STACK_OF(X509) *aik_roots;       /* authorities of AIK certificates; NULL: no AIK is ever validated */
+        int64_t now_sec;                 /* realtime, for certificates */
+} VerifyRules;
+
+typedef struct Verdict {
+        bool aik_validated;
+        char *aik_reason;                /* why not; NULL if it is */
+        Digest aik_hash;                 /* SHA-256 of the AIK's SubjectPublicKeyInfo, DER */
+        uint16_t bank;                   /* strongest quoted one: what the verdicts are about */
+        PcrVerdict pcrs[PCR_COUNT];
+        bool has_boot_log, has_ima_log;
+        bool secure_boot;                /* SecureBoot was measured as 1, and PCR 7 proves it */
+        uint64_t n_boot_events, n_ima_entries, n_ima_violations;
+        uint32_t reset_count, restart_count;
+} Verdict;
+void verdict_done(Verdict *verdict);
+#define _cleanup_verdict_ _cleanup_(verdict_done)
+
+/* challenge is the one out of the service context. Errors: CHALLENGE_INVALID, QUOTE_*, EVIDENCE_MALFORMED, EVENTLOG_MALFORMED,
+ * LOG_EMPTY, LOG_TRUNCATED, IMA_MALFORMED, IMA_MISMATCH, AIK_CERTIFICATE_INVALID. */
+Err *verify_request(const AttestRequest *request, Span challenge, const VerifyRules *rules, Verdict *ret) _must_check_;
