@@ -1,9 +1,10 @@
-/* Typed settings, read with libeconf. interfaces: attestd.conf(5).
+/* Typed settings. interfaces: attestd.conf(5); grammar of the files: config/ini.h.
  *
  * Files, later ones win key by key: /usr/lib/attestd/attestd.conf, /etc/attestd/attestd.conf, then attestd.conf.d/ *.conf of
- * /usr/lib/attestd, /etc/attestd and /run/attestd in one sorted order by file name (a name in /etc masks the same in /usr/lib).
+ * /usr/lib/attestd, /run/attestd and /etc/attestd in one sorted order by file name (a name masks the same one in a folder further to the left; a
+ * link to /dev/null masks without a replacement).
  * With an explicit file: that file and FILE.d/ *.conf alone. Unknown keys and sections are warnings with file and line; a bad value is an error
- * with file, line, section, key, the value and what is allowed. */
+ * with file, line, section, key, the value and what is allowed: "FILE:LINE: [Section] Key=value: what is needed". An empty value is the default again. */
 #pragma once
 
 #include "base/error.h"
@@ -81,6 +82,21 @@ DEFINE_CLEANUP(Config, config_free)
 Err *config_load(const char *explicit_file, const char *root, Config **ret, ConfigWarnings *warnings) _must_check_;
 /* Defaults alone. */
 Err *config_new(Config **ret) _must_check_;
+/* The text of one file over the defaults; path stands in messages. Same errors. */
+Err *config_parse(const char *path, Span text, Config **ret, ConfigWarnings *warnings) _must_check_;
+
+/* profile.d/NAME.conf beside attestd.conf, each over the whole of config_load(). With standard places: of /usr/lib/attestd, /run/attestd and /etc/attestd, with
+ * the same masks. A profile sets [Instance], [Credential], [RelyingParty], [Token], [Schedule] and CustomClaims=; other keys are warned about and have no effect
+ * there. Without any such file there is the one profile "default". Sorted by name. A name has 1 to 64 of A-Z a-z 0-9 _ -.
+ * Errors: as config_load(). */
+#define CONFIG_PROFILES_MAX 64u
+#define CONFIG_PROFILE_NAME_MAX 64u
+typedef struct ConfigProfile {
+        char *name;
+        Config *config;
+} ConfigProfile;
+Err *config_load_profiles(const char *explicit_file, const char *root, ConfigProfile **ret, size_t *ret_n, ConfigWarnings *warnings) _must_check_;
+ConfigProfile *config_profiles_free(ConfigProfile *profiles, size_t n);
 
 /* $RUNTIME_DIRECTORY (first of a colon list), else /run/attestd; $STATE_DIRECTORY, else /var/lib/attestd. Borrowed. */
 const char *config_runtime_directory(void);

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "base/utf8.h"
 #include "base/writer.h"
 
 #define MEMBERS_MAX 4096
@@ -33,23 +34,6 @@ static int scan_peek(const Scanner *s) {
 static void scan_space(Scanner *s) {
         for (int c = scan_peek(s); c == ' ' || c == '\t' || c == '\n' || c == '\r'; c = scan_peek(s))
                 s->offset++;
-}
-
-/* Length of the valid UTF-8 sequence at data (RFC 3629: no overlong form, no surrogate, at most U+10FFFF), or 0. */
-static size_t utf8_sequence(const uint8_t *data, size_t left) {
-        uint8_t c = data[0];
-        if (c < 0x80)
-                return 1;
-        size_t n = c >= 0xc2 && c <= 0xdf ? 2 : (c & 0xf0) == 0xe0 ? 3 : c >= 0xf0 && c <= 0xf4 ? 4 : 0;
-        if (n == 0 || n > left)
-                return 0;
-        for (size_t i = 1; i < n; i++)
-                if ((data[i] & 0xc0) != 0x80)
-                        return 0;
-        if ((c == 0xe0 && data[1] < 0xa0) || (c == 0xed && data[1] > 0x9f) || (c == 0xf0 && data[1] < 0x90) ||
-            (c == 0xf4 && data[1] > 0x8f))
-                return 0;
-        return n;
 }
 
 static Err *scan_hex4(Scanner *s, uint32_t *ret) {
@@ -137,7 +121,7 @@ static Err *scan_string(Scanner *s, Writer *unescaped) {
                         TRY(scan_escape(s, unescaped));
                         continue;
                 }
-                size_t n = utf8_sequence(s->text.data + s->offset, s->text.size - s->offset);
+                size_t n = utf8_sequence_size(span_make(s->text.data + s->offset, s->text.size - s->offset));
                 if (n == 0)
                         return scan_error(s, "bytes that are not UTF-8");
                 if (unescaped)

@@ -1,6 +1,8 @@
 /* Files of the vectors folder (see vectors_directory()). */
 #pragma once
 
+#include <glob.h>
+
 #include "tests/support/unit.h"
 
 #include "base/json.h"
@@ -39,3 +41,12 @@ static inline Json *vector_read_json(const char *name) {
         assert_non_null(json);
         return json;
 }
+
+/* Full paths that match pattern, at least n_min of them: a glob that finds nothing would be a test that cannot fail. */
+static inline void vectors_glob(const char *pattern, size_t n_min, glob_t *ret) {
+        char full[4096];
+        assert_true((size_t) snprintf(full, sizeof(full), "%s/%s", vectors_directory(), pattern) < sizeof(full));
+        assert_int_equal(glob(full, 0, NULL, ret), 0);
+        assert_true(ret->gl_pathc >= n_min);
+}
+#define _cleanup_glob_ _cleanup_(globfree)
