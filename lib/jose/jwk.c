@@ -247,6 +247,18 @@ Err *jwk_from_json(const Json *json, Jwk **ret) {
         return NULL;
 }
 
+Err *jwk_from_x5c(const Json *x5c, Jwk **ret) {
+        _cleanup_(jwk_freep) Jwk *jwk = calloc(1, sizeof(Jwk));
+        if (!jwk)
+                return err_oom();
+        TRY(x509_chain_from_json(x5c, &jwk->x5c));
+        TRY(key_from_leaf(jwk->x5c, &jwk->key));
+        TRY(check_key(jwk->key));
+        jwk->for_verify = true;
+        *ret = steal_ptr(&jwk);
+        return NULL;
+}
+
 bool jwk_same_key(EVP_PKEY *a, EVP_PKEY *b) {
         bool same = a && b && EVP_PKEY_eq(a, b) == 1;
         openssl_forget_errors();

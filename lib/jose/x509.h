@@ -20,6 +20,9 @@ Err *x509_stack_from_pem(Span pem, const char *what, STACK_OF(X509) **ret) _must
 /* The first certificate of a stack. Borrowed. */
 X509 *x509_stack_leaf(const STACK_OF(X509) *stack);
 
+/* The same as a key that may verify: the leaf's, with the chain as its x5c. Error: KEY_INVALID. */
+Err *jwk_from_x5c(const Json *x5c, Jwk **ret) _must_check_;
+
 typedef struct X509ChainRules {
         STACK_OF(X509) *anchors;      /* any certificate in it ends the chain, also an intermediate or the leaf itself */
         uint64_t at_sec;              /* realtime at which every certificate must be valid */

@@ -1,7 +1,10 @@
 /* The rules by which a token is believed. Each rule has an error code of its own (error.def TOKEN_*); the first that fails is reported,
  * in this order: form (three parts, base64url, strict JSON, duplicates) → alg on the allow-list → crit → jku, x5u, embedded jwk →
  * key (of the instance's set by kid, or x5c chain to a trust anchor) → alg fits key, key strength → signature → iss → exp → nbf → iat →
- * nonce → cnf → policy hash → required claims. jku, x5u and jwk are never followed. */
+ * nonce → cnf → policy hash → required claims. jku, x5u and jwk are never followed.
+ *
+ * jku may only say where the instance's keys are anyway, ISSUER/certs. The token's own iss counts as ISSUER too: then a token of another
+ * instance, which says so in both places, is refused for its issuer, and TOKEN_FOREIGN_JKU remains for what contradicts itself. */
 #pragma once
 
 #include "jose/jws.h"
@@ -22,17 +25,19 @@ typedef struct TokenRules {
         const char *policy_hash;          /* NULL: not pinned; base64url as in x-ms-policy-hash */
         const NamedValue *required_claims; /* top level or inside x-ms-policy; value compared as text (true, 3, "x") */
         size_t n_required_claims;
-        bool signature_only;              /* judge the JWS alone, whatever its payload */
+        bool signature_only;              /* judge the JWS alone, whatever its payload. A token without kid then fits a set of one key, and a set of
+                                           * one key without kid fits every token */
 } TokenRules;
 
 typedef struct Token {
         Jws *jws;
-        Json *claims;                     /* NULL if signature_only and the payload is no JSON object */
+        Json *claims;                     /* NULL if signature_only and the payload is no JSON object; so too in ret_parsed */
         uint64_t issued_sec, not_before_sec, expires_sec;   /* 0 if absent */
 } Token;
 Token *token_free(Token *token);
 DEFINE_CLEANUP(Token, token_free)
-/* On success ret has the believed token. On failure ret_parsed (may be NULL) has whatever could be parsed, to be shown, never believed. */
+/* On success ret has the believed token. On failure ret_parsed (may be NULL) has whatever could be parsed, to be shown, never believed; NULL if
+ * nothing could be, and on success. A claim that a rule needs and that is absent or of another type: TOKEN_CLAIM_INVALID. */
 Err *token_validate(Span text, const TokenRules *rules, Token **ret, Token **ret_parsed) _must_check_;
 /* Parses without believing anything, for display. */
 Err *token_parse(Span text, Token **ret) _must_check_;
@@ -40,5 +45,11 @@ Err *token_parse(Span text, Token **ret) _must_check_;
 Err *token_to_json(const Token *token, Json **ret) _must_check_;
 /* Would fetching the key set again perhaps mend this error? (TOKEN_KEY_UNKNOWN) */
 bool token_error_wants_new_keys(const Err *err);
-/* A PEM file with one or more certificates. */
+/* A PEM file with one or more certificates, as what names it. Error: KEY_INVALID. */
 Err *token_trust_anchors_parse(Span pem, const char *what, STACK_OF(X509) **ret) _must_check_;
+/* Frees what token_trust_anchors_parse() gave; NULL-safe. */
+void token_trust_anchors_free(STACK_OF(X509) *anchors);
+static inline void token_trust_anchors_freep(STACK_OF(X509) **anchors) {
+        token_trust_anchors_free(*anchors);
+        *anchors = NULL;
+}
