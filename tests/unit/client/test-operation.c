@@ -1,0 +1,276 @@
+/* Operations as conversations with no network: each row is what happens to an operation, one event after the other, and which step it is in
+ * afterwards. Rows with events that do not belong to the state prove that those are safe and change nothing. */
+#include "tests/support/synthetic.h"
+
+#include "client/operation.h"
+
+#define BASE "https://a.wus.attest.azure.net"
+#define EVENTS_MAX 6
+
+/* base64url was made with `printf %s '…' | basenc --base64url`. */
+/* {"payload":{"challenge":"jgm0UsDk0lZSWQluA7-vJA","service_context":"abcd"}} */
+#define CHALLENGE "{\"data\":\"eyJwYXlsb2FkIjp7ImNoYWxsZW5nZSI6ImpnbTBVc0RrMGxaU1dRbHVBNy12SkEiLCJzZXJ2aWNlX2NvbnRleHQiOiJhYmNkIn19\"}"
+/* {"payload":{"report":"a.b.c"}} */
+#define REPORT "{\"data\":\"eyJwYXlsb2FkIjp7InJlcG9ydCI6ImEuYi5jIn19\"}"
+#define DENIED "{\"error\":{\"code\":\"PolicyEvaluationError\",\"message\":\"no permit\"}}"
+
+static const uint8_t challenge_bytes[16] = { 0x8e, 0x09, 0xb4, 0x52, 0xc0, 0xe4, 0xd2, 0x56, 0x52, 0x59, 0x09, 0x6e, 0x03, 0xbf, 0xaf, 0x24 };
+
+static EVP_PKEY *request_key, *aik;
+
+static int make_keys(void **state) {
+        request_key = EVP_RSA_gen(2048);
+        aik = EVP_RSA_gen(2048);
+        return request_key && aik ? 0 : -1;
+}
+
+static int drop_keys(void **state) {
+        EVP_PKEY_free(request_key);
+        EVP_PKEY_free(aik);
+        return 0;
+}
+
+typedef enum EventKind { NOTHING, ANSWER, EVIDENCE, NO_EVIDENCE, FAILURE, NO_FAILURE } EventKind;
+
+typedef struct Event {
+        EventKind kind;
+        long status;         /* ANSWER */
+        const char *body;    /* ANSWER */
+        OperationStep next;  /* afterwards */
+} Event;
+
+static void make_answer(long status, const char *body, HttpResponse *ret) {
+        *ret = (HttpResponse) { .status = status };
+        assert_ok(string_copy("application/json", &ret->content_type));
+        assert_ok(bytes_copy(span_from_string(body), &ret->body));
+}
+
+static void answer(Operation *operation, long status, const char *body) {
+        _cleanup_http_response_ HttpResponse response = {};
+        make_answer(status, body, &response);
+        operation_take_response(operation, &response, 0);
+}
+
+static void play(Operation *operation, const Event *event) {
+        switch (event->kind) {
+        case NOTHING:
+                break;
+        case ANSWER:
+                answer(operation, event->status, event->body);
+                break;
+        case EVIDENCE:
+                operation_take_evidence(operation, synthetic_evidence(aik, 100, 50, false));
+                break;
+        case NO_EVIDENCE:
+                operation_take_evidence(operation, NULL);
+                break;
+        case FAILURE:
+                operation_take_failure(operation, err_new(ERR_SERVICE_UNREACHABLE, "h:443: nobody there"));
+                break;
+        case NO_FAILURE:
+                operation_take_failure(operation, NULL);
+                break;
+        }
+}
+
+/* What must hold in every step, whatever led there. */
+static void assert_step(Operation *operation, OperationStep step) {
+        assert_int_equal(operation_next(operation), step);
+        assert_int_equal(operation_next(operation), step);   /* asking has no effect */
+        assert_int_equal(operation_request(operation) != NULL, step == OPERATION_SEND);
+        assert_int_equal(operation_qualifying_data(operation).size, step == OPERATION_QUOTE ? 32 : 0);
+        if (step != OPERATION_DONE)
+                assert_null(operation_attest_tpm_token(operation));
+}
+
+static Operation *new_attest_tpm(void) {
+        static const uint8_t nonce[4] = { 1, 2, 3, 4 };
+        Operation *operation = NULL;
+        const AttestTpmOptions options = {
+                .base_url = BASE, .rp_id = "rp", .rp_data = SPAN_OF(nonce), .request_key = request_key, .authorization = "Bearer secret",
+        };
+        assert_ok(operation_new_attest_tpm(&options, &operation));
+        return operation;
+}
+
+typedef struct Conversation {
+        const char *name;
+        Event events[EVENTS_MAX];
+        ErrCode code;           /* of the final error; ERR_NONE where it does not fail */
+        const char *intent;     /* the outermost sentence of the error */
+} Conversation;
+
+static void run_conversation(Operation *operation, const Conversation *c) {
+        assert_step(operation, OPERATION_SEND);
+        for (size_t i = 0; i < EVENTS_MAX && c->events[i].kind != NOTHING; i++) {
+                print_message("%s, event %zu\n", c->name, i);
+                play(operation, &c->events[i]);
+                assert_step(operation, c->events[i].next);
+        }
+        _cleanup_(err_freep) Err *err = operation_take_error(operation);
+        if (err_code(err) != c->code)
+                fail_msg("%s: %s", c->name, err ? err_describe(err) : "no error");
+        if (c->intent)
+                assert_string_equal(err_sentence(err), c->intent);
+        assert_null(operation_take_error(operation));        /* handed over once */
+}
+
+#define SEND OPERATION_SEND
+#define QUOTE OPERATION_QUOTE
+#define DONE OPERATION_DONE
+#define FAILED OPERATION_FAILED
+#define IN_INIT "asking " BASE " for a challenge"
+#define IN_QUOTE "collecting evidence"
+#define IN_REQUEST "sending evidence to " BASE
+
+static const Conversation attest_tpm_conversations[] = {
+        { "all goes well", { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE, .next = SEND }, { ANSWER, 200, REPORT, DONE } }, ERR_NONE, NULL },
+        { "what comes after the end is ignored",
+          { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE, .next = SEND }, { ANSWER, 200, REPORT, DONE }, { ANSWER, 500, "", DONE },
+            { FAILURE, .next = DONE }, { EVIDENCE, .next = DONE } }, ERR_NONE, NULL },
+        { "evidence before it was asked for is ignored",
+          { { EVIDENCE, .next = SEND }, { NO_EVIDENCE, .next = SEND }, { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE, .next = SEND },
+            { EVIDENCE, .next = SEND }, { ANSWER, 200, REPORT, DONE } }, ERR_NONE, NULL },
+        { "an answer while quoting is ignored",
+          { { ANSWER, 200, CHALLENGE, QUOTE }, { ANSWER, 200, REPORT, QUOTE }, { ANSWER, 400, DENIED, QUOTE }, { EVIDENCE, .next = SEND },
+            { ANSWER, 200, REPORT, DONE } }, ERR_NONE, NULL },
+        { "init cannot be sent", { { FAILURE, .next = FAILED } }, ERR_SERVICE_UNREACHABLE, IN_INIT },
+        { "init is throttled", { { ANSWER, 429, "", FAILED } }, ERR_SERVICE_THROTTLED, IN_INIT },
+        { "init is unauthorized", { { ANSWER, 401, "", FAILED } }, ERR_SERVICE_UNAUTHORIZED, IN_INIT },
+        { "init is redirected", { { ANSWER, 302, CHALLENGE, FAILED } }, ERR_SERVICE_ANSWER_INVALID, IN_INIT },
+        { "init is answered with a report", { { ANSWER, 200, REPORT, FAILED } }, ERR_SERVICE_ANSWER_INVALID, IN_INIT },
+        { "init is answered with nothing", { { ANSWER, 200, "", FAILED } }, ERR_SERVICE_ANSWER_INVALID, IN_INIT },
+        { "the quote fails", { { ANSWER, 200, CHALLENGE, QUOTE }, { FAILURE, .next = FAILED } }, ERR_SERVICE_UNREACHABLE, IN_QUOTE },
+        { "no evidence", { { ANSWER, 200, CHALLENGE, QUOTE }, { NO_EVIDENCE, .next = FAILED } }, ERR_INTERNAL, IN_QUOTE },
+        { "a failure without an error", { { NO_FAILURE, .next = FAILED } }, ERR_INTERNAL, IN_INIT },
+        { "the request cannot be sent",
+          { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE, .next = SEND }, { FAILURE, .next = FAILED } }, ERR_SERVICE_UNREACHABLE, IN_REQUEST },
+        { "the policy denies",
+          { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE, .next = SEND }, { ANSWER, 400, DENIED, FAILED } }, ERR_SERVICE_POLICY_DENIED, IN_REQUEST },
+        { "the request is answered with a challenge",
+          { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE, .next = SEND }, { ANSWER, 200, CHALLENGE, FAILED } }, ERR_SERVICE_ANSWER_INVALID, IN_REQUEST },
+        { "nothing revives what failed",
+          { { ANSWER, 503, "", FAILED }, { ANSWER, 200, CHALLENGE, FAILED }, { EVIDENCE, .next = FAILED }, { FAILURE, .next = FAILED } },
+          ERR_SERVICE_UNAVAILABLE, IN_INIT },
+};
+
+static void test_operation_attest_tpm_conversations(void **state) {
+        for (size_t i = 0; i < N_ELEMENTS(attest_tpm_conversations); i++) {
+                _cleanup_(operation_freep) Operation *operation = new_attest_tpm();
+                run_conversation(operation, &attest_tpm_conversations[i]);
+        }
+}
+
+/* A self-made RSA key as n and e. */
+#define CERTS_HEAD "{\"keys\":["
+
+static void test_operation_certs_conversations(void **state) {
+        _cleanup_free_ char *jwk = NULL, *set = NULL;
+        assert_ok(jwk_public_text(request_key, &jwk));
+        assert_ok(string_format(&set, CERTS_HEAD "%s]}", jwk));
+        const Conversation conversations[] = {
+                { "keys", { { ANSWER, 200, set, DONE }, { ANSWER, 500, "", DONE }, { FAILURE, .next = DONE } }, ERR_NONE, NULL },
+                { "evidence is ignored", { { EVIDENCE, .next = SEND }, { ANSWER, 200, set, DONE } }, ERR_NONE, NULL },
+                { "no keys", { { ANSWER, 200, CERTS_HEAD "]}", FAILED } }, ERR_SERVICE_ANSWER_INVALID, "fetching the signing keys of " BASE },
+                { "unavailable", { { ANSWER, 500, "", FAILED } }, ERR_SERVICE_UNAVAILABLE, "fetching the signing keys of " BASE },
+                { "unreachable", { { FAILURE, .next = FAILED } }, ERR_SERVICE_UNREACHABLE, "fetching the signing keys of " BASE },
+        };
+        for (size_t i = 0; i < N_ELEMENTS(conversations); i++) {
+                _cleanup_(operation_freep) Operation *operation = NULL;
+                assert_ok(operation_new_certs(BASE, &operation));
+                assert_string_equal(operation_request(operation)->url, BASE "/certs");
+                assert_int_equal(operation_request(operation)->n_headers, 1);
+                run_conversation(operation, &conversations[i]);
+                _cleanup_(jwk_set_freep) JwkSet *keys = operation_take_certs(operation);
+                assert_int_equal(keys != NULL, conversations[i].code == ERR_NONE);
+                if (keys)
+                        assert_true(jwk_same_key(keys->keys[0]->key, request_key));
+                assert_null(operation_take_certs(operation));
+        }
+}
+
+static const char *find_header(const HttpRequest *request, const char *name) {
+        for (size_t i = 0; i < request->n_headers; i++)
+                if (strcmp(request->headers[i].name, name) == 0)
+                        return request->headers[i].value;
+        return NULL;
+}
+
+static void test_operation_attest_tpm_messages_are_those_of_the_protocol(void **state) {
+        _cleanup_(operation_freep) Operation *operation = new_attest_tpm();
+        _cleanup_bytes_ Bytes init = {}, bound = {}, first = {}, second = {};
+        uint8_t expected[32];
+        const char *jwk = operation_attest_tpm_jwk(operation);
+        assert_true(operation_attest_tpm_is_init(operation));
+        assert_string_equal(operation_request(operation)->url, BASE "/attest/Tpm?api-version=2020-10-01");
+        assert_string_equal(find_header(operation_request(operation), "Authorization"), "Bearer secret");
+        assert_ok(source_read_all(operation_request(operation)->body, 1000, &init));
+        assert_string_equal((char *) init.data, "{\"data\":\"eyJwYXlsb2FkIjp7InR5cGUiOiJhaWtjZXJ0In19\"}");
+
+        answer(operation, 200, CHALLENGE);
+        assert_false(operation_attest_tpm_is_init(operation));
+        size_t n_jwk = strlen(jwk) + 1;
+        assert_ok(bytes_alloc(n_jwk + 16, &bound));
+        memmove(bound.data, jwk, n_jwk);
+        memmove(bound.data + n_jwk, challenge_bytes, 16);
+        assert_int_equal(EVP_Digest(bound.data, bound.size, expected, NULL, EVP_sha256(), NULL), 1);
+        assert_memory_equal(operation_qualifying_data(operation).data, expected, 32);
+
+        operation_take_evidence(operation, synthetic_evidence(aik, 100, 50, false));
+        assert_false(operation_attest_tpm_is_init(operation));
+        const HttpRequest *request = operation_request(operation);
+        assert_string_equal(find_header(request, "Authorization"), "Bearer secret");
+        assert_ok(source_read_all(request->body, 1 << 20, &first));
+        assert_ok(source_read_all(request->body, 1 << 20, &second));   /* a driver may have to send it again */
+        assert_int_equal(first.size, second.size);
+        assert_memory_equal(first.data, second.data, first.size);
+
+        answer(operation, 200, REPORT);
+        assert_string_equal(operation_attest_tpm_token(operation), "a.b.c");
+        assert_ptr_equal(operation_attest_tpm_jwk(operation), jwk);
+}
+
+static void test_operation_attest_tpm_evidence_that_cannot_be_sent_fails(void **state) {
+        _cleanup_(operation_freep) Operation *operation = new_attest_tpm();
+        Evidence *evidence = synthetic_evidence(aik, 100, 0, false);
+        evidence->logs[0].size = 101;
+        answer(operation, 200, CHALLENGE);
+        operation_take_evidence(operation, evidence);
+        assert_step(operation, OPERATION_FAILED);
+        assert_err(operation_take_error(operation), ERR_IO);
+}
+
+static void test_operation_new_attest_tpm_bad_options_are_refused(void **state) {
+        Operation *operation = NULL;
+        AttestTpmOptions options = { .base_url = BASE, .request_key = request_key, .api_version = "2020 10" };
+        assert_err(operation_new_attest_tpm(&options, &operation), ERR_INVALID_ARGUMENT);
+        options.api_version = NULL;
+        options.authorization = "Bearer x\r\nEvil: y";
+        assert_err(operation_new_attest_tpm(&options, &operation), ERR_INVALID_ARGUMENT);
+        assert_null(operation);
+}
+
+static void test_operation_free_in_every_state(void **state) {
+        operation_free(NULL);
+        for (unsigned n = 0; n <= 3; n++) {
+                _cleanup_(operation_freep) Operation *operation = new_attest_tpm();
+                if (n >= 1)
+                        answer(operation, 200, CHALLENGE);
+                if (n >= 2)
+                        operation_take_evidence(operation, synthetic_evidence(aik, 10, 0, false));
+                if (n >= 3)
+                        answer(operation, 400, "");   /* the error is never taken */
+        }
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_operation_attest_tpm_conversations),
+                cmocka_unit_test(test_operation_certs_conversations),
+                cmocka_unit_test(test_operation_attest_tpm_messages_are_those_of_the_protocol),
+                cmocka_unit_test(test_operation_attest_tpm_evidence_that_cannot_be_sent_fails),
+                cmocka_unit_test(test_operation_new_attest_tpm_bad_options_are_refused),
+                cmocka_unit_test(test_operation_free_in_every_state),
+        };
+        return cmocka_run_group_tests(tests, make_keys, drop_keys);
+}
