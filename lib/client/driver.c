@@ -140,10 +140,12 @@ static void curl_freep(char **text) {
 
 static Err *find_peer(const char *text, char **ret) {
         _cleanup_(curlu_cleanupp) CURLU *url = curl_url();
-        _cleanup_(curl_freep) char *host = NULL, *port = NULL;
+        _cleanup_(curl_freep) char *scheme = NULL, *host = NULL, *port = NULL;
         if (!url)
                 return err_oom();
         CURLUcode code = curl_url_set(url, CURLUPART_URL, text, 0);
+        if (code == CURLUE_OK)
+                code = curl_url_get(url, CURLUPART_SCHEME, &scheme, 0);
         if (code == CURLUE_OK)
                 code = curl_url_get(url, CURLUPART_HOST, &host, 0);
         if (code == CURLUE_OK)
@@ -152,6 +154,8 @@ static Err *find_peer(const char *text, char **ret) {
                 return err_oom();
         if (code != CURLUE_OK)
                 return err_new(ERR_CONFIG_INVALID, "the URL of the instance cannot be used: %s", curl_url_strerror(code));
+        if (strcmp(scheme, "https") != 0)
+                return err_new(ERR_CONFIG_INVALID, "%s:%s: a URL with https:// is needed, not %s://", host, port, scheme);
         return string_format(ret, "%s:%s", host, port);
 }
 
@@ -293,7 +297,7 @@ static const struct { CURLcode code; ErrCode meaning; } meanings[] = {
         { CURLE_SSL_ENGINE_INITFAILED, ERR_SERVICE_TLS },
         { CURLE_USE_SSL_FAILED, ERR_SERVICE_TLS },
         { CURLE_WEIRD_SERVER_REPLY, ERR_SERVICE_ANSWER_INVALID },
-        { CURLE_UNSUPPORTED_PROTOCOL, ERR_CONFIG_INVALID },
+        { CURLE_UNSUPPORTED_PROTOCOL, ERR_SERVICE_ANSWER_INVALID },   /* bytes that are no HTTP; the URL was judged before */
         { CURLE_URL_MALFORMAT, ERR_CONFIG_INVALID },
         { CURLE_OUT_OF_MEMORY, ERR_NO_MEMORY },
         { CURLE_ABORTED_BY_CALLBACK, ERR_CANCELLED },
