@@ -12,6 +12,7 @@
 #include "daemon/local-http.h"
 #include "daemon/log.h"
 #include "daemon/profile-private.h"
+#include "daemon/store.h"
 
 #define PROFILES_MAX 64
 
@@ -380,6 +381,7 @@ Err *manager_new(const ManagerOptions *options, Manager **ret) {
         log_set_level(manager_config(manager)->log_level);
         if (mkdir(config_runtime_directory(), 0755) < 0 && errno != EEXIST)
                 return err_new_errno(ERR_IO, errno, "creating %s", config_runtime_directory());
+        TRY(store_clean(config_runtime_directory()));
         TRY(bus_new(manager, &manager->bus));
         TRY(local_http_new(manager, &manager->http));
         TRY(collector_link_get_info(manager->collector, on_first_info, manager, &manager->info_call));

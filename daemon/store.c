@@ -1,6 +1,7 @@
 /* See store.h. The file is one JSON object; it is ours, so anything odd in it means: not ours, drop it. */
 #include "daemon/store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -123,6 +124,25 @@ Err *store_remove(const char *directory, const char *profile) {
         if (unlink(path) < 0 && errno != ENOENT)
                 return err_new_errno(ERR_STORE_FAILED, errno, "removing %s", path);
         return NULL;
+}
+
+static bool is_unfinished(const char *name) {
+        const char *suffix = strstr(name, ".json.");
+        return suffix && suffix[strlen(".json.")] != 0;
+}
+
+Err *store_clean(const char *directory) {
+        _cleanup_free_ char *folder = NULL;
+        TRY(string_format(&folder, "%s/tokens", directory));
+        DIR *stream = opendir(folder);
+        if (!stream)
+                return errno == ENOENT ? NULL : err_new_errno(ERR_STORE_FAILED, errno, "opening %s", folder);
+        Err *err = NULL;
+        for (struct dirent *entry; !err && (entry = readdir(stream));)
+                if (is_unfinished(entry->d_name) && unlinkat(dirfd(stream), entry->d_name, 0) < 0)
+                        err = err_new_errno(ERR_STORE_FAILED, errno, "removing %s/%s", folder, entry->d_name);
+        closedir(stream);
+        return err;
 }
 
 Err *store_boot_id(char **ret) {

@@ -23,5 +23,7 @@ Err *store_write(const char *directory, const StoreKey *key, const StoredToken *
 /* ret->token stays NULL if there is none or its key differs (the file is removed then, *ret_reason says why: static text or NULL). */
 Err *store_read(const char *directory, const StoreKey *key, StoredToken *ret, const char **ret_reason) _must_check_;
 Err *store_remove(const char *directory, const char *profile) _must_check_;
+/* Removes what writers that were killed left behind: unfinished temporary files. Nothing there is no error. */
+Err *store_clean(const char *directory) _must_check_;
 /* Content of /proc/sys/kernel/random/boot_id without the newline; free() it. */
 Err *store_boot_id(char **ret) _must_check_;

@@ -90,12 +90,25 @@ static void test_store_read_absent_is_no_error(void **state) {
         assert_null(reason);
 }
 
+static void test_store_clean_removes_unfinished_files_alone(void **state) {
+        char whole[128], unfinished[128];
+        snprintf(whole, sizeof(whole), "%s/tokens/default.json", directory);
+        snprintf(unfinished, sizeof(unfinished), "%s/tokens/default.json.Ab12xY", directory);
+        write_one();
+        assert_ok(file_write_atomic(unfinished, span_from_string("half"), 0600));
+        assert_ok(store_clean(directory));
+        assert_int_equal(access(unfinished, F_OK), -1);
+        assert_int_equal(access(whole, F_OK), 0);
+        assert_ok(store_clean("/nonexistent"));
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_store_read_same_key_returns_token),
                 cmocka_unit_test(test_store_read_any_difference_drops_token),
                 cmocka_unit_test(test_store_read_garbage_is_dropped),
                 cmocka_unit_test(test_store_read_absent_is_no_error),
+                cmocka_unit_test(test_store_clean_removes_unfinished_files_alone),
         };
         if (!mkdtemp(directory))
                 return 1;
