@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Seeds for the fuzz targets, and running them.
+
+usage: run-fuzz.py [--seconds N] [--jobs N] FUZZ-PROGRAM…     fuzzes each program for N seconds (30), fails on any finding
+       run-fuzz.py --replay REPLAY-PROGRAM                    runs the seeds and the kept inputs once
+       run-fuzz.py --seeds NAME DIRECTORY                     only writes the seeds of one target
+
+Seeds are third-party vectors, read from $ATTESTD_VECTORS (default ../shared/vectors from the project's root; fewer seeds where it is missing), and
+what stands in SEEDS itself. Inputs that once failed are kept in tests/data/fuzz/NAME.
+"""
+import argparse
+import concurrent.futures
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+VECTORS = pathlib.Path(os.environ.get("ATTESTD_VECTORS") or ROOT / "../shared/vectors")
+SEED_SIZE_MAX = 1 << 20
+
+# target: list of (prefix, pattern below the vectors' folder, or the seed itself as bytes)
+SEEDS = {
+    "service-answer": [
+        (b"c", "maa/tpm/init/*.response.json"),
+        (b"r", "maa/tpm/init/*.response.json"),
+        (b"r", b'{"data":"eyJwYXlsb2FkIjp7InJlcG9ydCI6ImEuYi5jIn19"}'),
+        (b"k", "maa/jwks/*.json"),
+        (b"o", "maa/openid/*.json"),
+        (b"e", "maa/exchanges/*/*.error.json"),
+        (b"e", "maa/tpm/no-policy.error.json"),
+        (b"h", b"Content-Type: application/json\r\nRetry-After: 120\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nx-ms-request-id: 00-9e9b-00\r\n"),
+        (b"h", b"Retry-After: Sunday, 06-Nov-94 08:49:37 GMT\nDate: Sun Nov  6 08:49:37 1994\n"),
+        (b"u", b"https://a.wus.attest.azure.net:443/path/"),
+        (b"u", b"https://[::1]:8443/a%20b/"),
+    ],
+}
+
+
+def write_seeds(name, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    n = 0
+    for prefix, source in SEEDS[name]:
+        contents = [source] if isinstance(source, bytes) else [f.read_bytes() for f in sorted(VECTORS.glob(source)) if f.stat().st_size <= SEED_SIZE_MAX]
+        for content in contents:
+            (folder / f"seed-{n:04}").write_bytes(prefix + content)
+            n += 1
+    return n
+
+
+def kept_inputs(name):
+    return sorted((ROOT / "tests/data/fuzz" / name).glob("*"))
+
+
+def target_name(program, prefix):
+    name = pathlib.Path(program).name
+    if not name.startswith(prefix) or name[len(prefix):] not in SEEDS:
+        sys.exit(f"run-fuzz: {name} has no seeds in the table of {__file__}")
+    return name[len(prefix):]
+
+
+def replay(program):
+    name = target_name(program, "replay-")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = pathlib.Path(temporary)
+        write_seeds(name, folder)
+        return subprocess.run([program, *sorted(map(str, folder.iterdir())), *map(str, kept_inputs(name))], check=False).returncode
+
+
+def fuzz(program, seconds):
+    """(exit status, output) of one run; a finding is written beside the program as fuzz-NAME-crash-…"""
+    name = target_name(program, "fuzz-")
+    with tempfile.TemporaryDirectory() as temporary:
+        corpus = pathlib.Path(temporary) / "corpus"
+        n = write_seeds(name, corpus)
+        for i, file in enumerate(kept_inputs(name)):
+            (corpus / f"kept-{i}").write_bytes(file.read_bytes())
+        command = [str(pathlib.Path(program).resolve()), f"-max_total_time={seconds}", "-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1",
+                   f"-artifact_prefix={pathlib.Path(program).resolve()}-", str(corpus)]
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+        output = result.stdout.decode(errors="replace")
+        stats = [line for line in output.splitlines() if "number_of_executed_units" in line or "new_units_added" in line]
+        print(f"fuzz-{name}: {n} seeds, exit {result.returncode}; {'; '.join(stats)}", flush=True)
+        return result.returncode, output
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=int, default=30)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--replay", metavar="PROGRAM")
+    parser.add_argument("--seeds", nargs=2, metavar=("NAME", "DIRECTORY"))
+    parser.add_argument("programs", nargs="*")
+    arguments = parser.parse_args()
+    if arguments.replay:
+        sys.exit(replay(arguments.replay))
+    if arguments.seeds:
+        print(write_seeds(arguments.seeds[0], pathlib.Path(arguments.seeds[1])), "seeds")
+        return
+    if not arguments.programs:
+        parser.error("no program")
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        results = list(pool.map(lambda program: fuzz(program, arguments.seconds), arguments.programs))
+    failures = [output for status, output in results if status != 0]
+    for output in failures:
+        print(output[-6000:])
+    sys.exit(1 if failures else 0)
+
+
+if __name__ == "__main__":
+    main()
