@@ -1,0 +1,39 @@
+/* The round: PCR values, a quote over them, and the logs that explain them, consistent by construction.
+ *
+ *     read PCRs -> quote -> (values give pcrDigest?) -> copy logs -> prefix of the IMA list -> verdicts -> check the quote
+ *
+ * The values must give the quote's pcrDigest. Where they do not, a PCR moved in between. PCR 10 does so all the time on a busy machine, and
+ * trying again would never end; so it is not read at all but computed: the IMA list, copied after the quote, has exactly one prefix
+ * whose PCR 10 makes the quoted digest come out. Every other PCR that moved means reading and quoting again, a bounded number of times. */
+#pragma once
+
+#include "config/config.h"
+#include "tcg/evidence.h"
+#include "tcg/ima.h"
+#include "tpm/aik.h"
+#include "tpm/logs.h"
+
+#define EVIDENCE_QUOTES_MAX 5
+
+typedef struct EvidenceMaker {
+        const Config *config;     /* borrowed */
+        TpmContext *context;
+        OwnKey own;
+        LogFile boot_log, ima_log;
+        ImaReplay ima_replay;     /* at the end of the last prefix: the next round hashes only what came since */
+} EvidenceMaker;
+
+/* Opens the logs, not the TPM. */
+Err *evidence_maker_new(const Config *config, const char *state_directory, EvidenceMaker **ret) _must_check_;
+EvidenceMaker *evidence_maker_free(EvidenceMaker *maker);
+DEFINE_CLEANUP(EvidenceMaker, evidence_maker_free)
+
+/* Runs work with an open connection to the TPM; if one that was open for longer turns out dead, once more with a new one. */
+typedef Err *(*EvidenceWork)(EvidenceMaker *maker, void *userdata);
+Err *evidence_maker_run(EvidenceMaker *maker, EvidenceWork work, void *userdata) _must_check_;
+
+/* The one bank and the PCRs that are quoted. Needs an open connection. */
+Err *evidence_maker_select(EvidenceMaker *maker, PcrSelection *ret) _must_check_;
+
+/* A whole round. Errors: those of the TPM and the key, TPM_PCR_UNSTABLE, QUOTE_*, and LOG_*, EVENTLOG_*, IMA_* where a policy is "required". */
+Err *evidence_maker_quote(EvidenceMaker *maker, Span qualifying, Evidence **ret) _must_check_;

@@ -1,0 +1,14 @@
+/* Reading an NV index, with the empty authorization that certificates are stored under. */
+#pragma once
+
+#include "base/bytes.h"
+#include "tpm/context.h"
+
+typedef enum NvState {
+        NV_OK,
+        NV_ABSENT,
+        NV_UNWRITTEN,    /* defined, but nobody wrote it yet */
+} NvState;
+
+/* All bytes of the index, in as many commands as the TPM's buffer wants. *ret_data is set where the state is NV_OK. */
+Err *nv_read(TpmContext *context, TPM2_HANDLE index, NvState *ret_state, Bytes *ret_data) _must_check_;

@@ -1,0 +1,10 @@
+/* TPM2_Quote: the TPM signs PCRs and the caller's data. */
+#pragma once
+
+#include "base/bytes.h"
+#include "tcg/pcr.h"
+#include "tpm/context.h"
+
+/* qualifying: at most 66 bytes (TPM2B_DATA holds a TPMT_HA), less where the TPM knows no SHA-512. *ret_attest is a TPMS_ATTEST,
+ * *ret_signature a TPMT_SIGNATURE. Errors: INVALID_ARGUMENT, those of the TPM. */
+Err *quote_pcrs(TpmContext *context, ESYS_TR key, Span qualifying, const PcrSelection *selection, Bytes *ret_attest, Bytes *ret_signature) _must_check_;
