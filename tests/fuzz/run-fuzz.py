@@ -22,6 +22,7 @@ SEED_SIZE_MAX = 1 << 20
 
 # target: list of (prefix, pattern below the vectors' folder, or the seed itself as bytes)
 SEEDS = {
+    "config": [(b"", file.read_bytes()) for file in sorted((ROOT / "tests/data/config").glob("*.conf"))],
     "service-answer": [
         (b"c", "maa/tpm/init/*.response.json"),
         (b"r", "maa/tpm/init/*.response.json"),

@@ -274,6 +274,23 @@ static void test_config_load_profiles_of_an_explicit_file_lie_beside_it(void **s
         assert_err(config_load_profiles(in_root("/dir/my.conf"), NULL, &profiles, &n, NULL), ERR_CONFIG_INVALID);
 }
 
+static void test_config_load_takes_every_key_once(void **state) {
+        _cleanup_(config_freep) Config *config = NULL;
+        ConfigWarnings warnings = {};
+        char path[512];
+        snprintf(path, sizeof(path), "%s/tests/data/config/full.conf", getenv("ATTESTD_SOURCE"));
+        assert_ok(config_load(path, NULL, &config, &warnings));
+        assert_int_equal(warnings.n_lines, 0);
+        assert_string_equal(config->url, "https://shared.weu.attest.azure.net");
+        assert_string_equal(config->issuer, config->url);
+        assert_int_equal(config->n_custom_claims, 3);
+        assert_string_equal(config->custom_claims[2].value, "it\\");
+        assert_string_equal(config->algorithms, "RS256,PS256,ES384");
+        assert_int_equal(config->connect_timeout_usec, 2500 * USEC_PER_MSEC);
+        assert_int_equal(config->credential_type, CREDENTIAL_CLIENT_SECRET);
+        assert_int_equal(config->log_level, 7);
+}
+
 static void test_config_directories_come_from_the_environment(void **state) {
         setenv("RUNTIME_DIRECTORY", "/run/a:/run/b", 1);
         unsetenv("STATE_DIRECTORY");
@@ -299,6 +316,7 @@ int main(void) {
                 TEST(test_config_load_profiles_without_any_gives_default),
                 TEST(test_config_load_profiles_merges_each_over_the_main_files),
                 TEST(test_config_load_profiles_of_an_explicit_file_lie_beside_it),
+                cmocka_unit_test(test_config_load_takes_every_key_once),
                 cmocka_unit_test(test_config_directories_come_from_the_environment),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
