@@ -7,6 +7,7 @@
 void options_done(Options *options) {
         free(options->host);
         free(options->state);
+        free(options->capture);
         sk_X509_pop_free(options->service.aik_roots, X509_free);
         sk_X509_pop_free(options->ek_authorities, X509_free);
         *options = (Options) {};
@@ -55,7 +56,7 @@ static Err *add_certificates(const char *path, STACK_OF(X509) **certificates) {
 }
 
 enum { OPTION_LISTEN = 256, OPTION_STATE, OPTION_MODE, OPTION_FAULT, OPTION_TRUST_EK_CA, OPTION_AIK_ROOT, OPTION_PCR_MASK,
-       OPTION_LIFETIME, OPTION_BODY_MAX, OPTION_HELP, OPTION_VERSION };
+       OPTION_LIFETIME, OPTION_BODY_MAX, OPTION_CAPTURE, OPTION_HELP, OPTION_VERSION };
 
 static const struct option table[] = {
         { "listen", required_argument, NULL, OPTION_LISTEN },
@@ -67,6 +68,7 @@ static const struct option table[] = {
         { "required-pcr-mask", required_argument, NULL, OPTION_PCR_MASK },
         { "token-lifetime", required_argument, NULL, OPTION_LIFETIME },
         { "body-max", required_argument, NULL, OPTION_BODY_MAX },
+        { "capture", required_argument, NULL, OPTION_CAPTURE },
         { "help", no_argument, NULL, OPTION_HELP },
         { "version", no_argument, NULL, OPTION_VERSION },
         {},
@@ -102,6 +104,11 @@ static Err *parse_option(int option, const char *argument, const char *word, Opt
                 return err_wrap(add_certificates(argument, &options->ek_authorities), "--trust-ek-ca");
         case OPTION_AIK_ROOT:
                 return err_wrap(add_certificates(argument, &options->service.aik_roots), "--aik-root");
+        case OPTION_CAPTURE:
+                free(steal_ptr(&options->capture));
+                TRY(string_copy(argument, &options->capture));
+                options->service.capture = options->capture;
+                return NULL;
         case OPTION_PCR_MASK:
         case OPTION_LIFETIME:
         case OPTION_BODY_MAX:
@@ -153,6 +160,7 @@ void options_print_help(FILE *file) {
               "  --required-pcr-mask HEX   PCRs that one quoted bank must have (default ffffff: 0-23)\n"
               "  --token-lifetime SEC      exp - iat of tokens (default 86400, as the service)\n"
               "  --body-max MIB            largest request (default 64)\n"
+              "  --capture DIR             keep the body of every attest/Tpm request in DIR, as 000001.json …\n"
               "  --fault SPEC              misbehave; may be repeated\n"
               "  --help, --version\n\n", file);
         fault_print_help(file);

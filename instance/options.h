@@ -10,6 +10,7 @@ typedef struct Options {
         char *host;              /* 127.0.0.1, ::1 or localhost */
         uint16_t port;           /* 0: any */
         char *state;
+        char *capture;           /* NULL: none */
         ServiceOptions service;  /* aik_roots is owned here */
         STACK_OF(X509) *ek_authorities;
         Faults faults;

@@ -138,6 +138,15 @@ static Err *handle_get(Service *service, const ServiceRequest *request, FaultWhe
         return set_text(reply, text);
 }
 
+/* For whoever wants to look at what a client really sends. */
+static Err *capture(Service *service, const ServiceRequest *request) {
+        _cleanup_free_ char *path = NULL;
+        if (!service->options.capture)
+                return NULL;
+        TRY(string_format(&path, "%s/%06llu.json", service->options.capture, (unsigned long long) ++service->n_captured));
+        return err_wrap(file_write_atomic(path, request->body, 0600), "--capture");
+}
+
 static Err *route(Service *service, const ServiceRequest *request, ServiceReply *reply, FaultWhere *ret_where) {
         *ret_where = FAULT_AT_OTHER;
         if (strcasecmp(request->path, "/certs") == 0)
@@ -150,6 +159,7 @@ static Err *route(Service *service, const ServiceRequest *request, ServiceReply 
                 return service_reply_error(reply, 404, "NotFound", err_new(ERR_REQUEST_INVALID, "there is nothing at %.256s", request->path));
         if (!string_equal(request->method, "POST"))
                 return wrong_method(reply, request, "POST");
+        TRY(capture(service, request));
         return attest_handle(service, request, reply, ret_where);
 }
 

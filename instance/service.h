@@ -23,6 +23,7 @@ typedef struct ServiceOptions {
         uint32_t required_pcrs;
         uint64_t token_lifetime_sec;
         STACK_OF(X509) *aik_roots;   /* of AIK certificates, beside the instance's own AIK CA; NULL: none; borrowed */
+        const char *capture;         /* folder that keeps the body of every attest/Tpm request as 000001.json …; NULL: none; borrowed */
 } ServiceOptions;
 
 typedef struct Service {
@@ -33,6 +34,7 @@ typedef struct Service {
         Forger forger;
         Faults faults;
         char *policy_hash;
+        uint64_t n_captured;
 } Service;
 /* identity, and what options point to, must outlive the object. */
 Err *service_new(const Identity *identity, const ServiceOptions *options, Service **ret) _must_check_;
