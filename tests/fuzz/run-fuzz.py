@@ -23,6 +23,21 @@ SEED_SIZE_MAX = 1 << 20
 # target: list of (prefix, pattern below the vectors' folder, or the seed itself as bytes)
 SEEDS = {
     "config": [(b"", file.read_bytes()) for file in sorted((ROOT / "tests/data/config").glob("*.conf"))],
+    "attest": [
+        (b"", "tpm/*/attest.bin"),
+        (b"", "tpm/*/signature.bin"),
+        (b"", "tpm/*/pubarea.bin"),
+        (b"", "tpm/*/akpub.bin"),
+        (b"", "tpm/*/*.der"),
+        (b"", "maa/azureguest/*.bin"),
+    ],
+    "eventlog": [
+        (b"", "eventlog/*.bin"),
+    ],
+    "ima": [
+        (b"", "ima/*.bin"),
+        (b"", "ima/*.txt"),
+    ],
     "service-answer": [
         (b"c", "maa/tpm/init/*.response.json"),
         (b"r", "maa/tpm/init/*.response.json"),
