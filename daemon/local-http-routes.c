@@ -54,7 +54,7 @@ static Profile *exchange_profile(LocalExchange *x) {
 static uint64_t retry_after_sec(LocalExchange *x, const Err *err, unsigned status) {
         if (status == 429)
                 return 1;
-        if (status != 503)
+        if (status != 503 || err_code(err) == ERR_CANCELLED) /* cancelled: by the end of the profile, which must not be asked then */
                 return 0;
         Profile *profile = exchange_profile(x);
         ProfileStatus of_profile = {};

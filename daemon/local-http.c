@@ -48,6 +48,12 @@ struct LocalHttp {
         int own_fd;                       /* borrowed from its listener */
 };
 
+/* Without threads libmicrohttpd has no descriptor that says that a connection was resumed: who resumes lets it run. */
+static void listener_run_soon(LocalListener *listener, uint64_t delay_usec) {
+        sd_event_source_set_time_relative(listener->timer, delay_usec);
+        sd_event_source_set_enabled(listener->timer, SD_EVENT_ONESHOT);
+}
+
 /* ---- one request ---- */
 
 static void exchange_unwatch(LocalExchange *x) {
@@ -79,6 +85,7 @@ static void exchange_resume(LocalExchange *x) {
                 return;
         x->is_suspended = false;
         MHD_resume_connection(x->connection);
+        listener_run_soon(x->client->listener, 0);
 }
 
 void local_exchange_continue(LocalExchange *x) {
@@ -337,10 +344,9 @@ static void on_mhd_log(void *userdata, const char *format, va_list arguments) {
 static void listener_run(LocalListener *listener) {
         MHD_UNSIGNED_LONG_LONG msec;
         MHD_run(listener->daemon);
-        if (MHD_get_timeout(listener->daemon, &msec) == MHD_YES) {
-                sd_event_source_set_time_relative(listener->timer, msec * USEC_PER_MSEC);
-                sd_event_source_set_enabled(listener->timer, SD_EVENT_ONESHOT);
-        } else
+        if (MHD_get_timeout(listener->daemon, &msec) == MHD_YES)
+                listener_run_soon(listener, msec * USEC_PER_MSEC);
+        else
                 sd_event_source_set_enabled(listener->timer, SD_EVENT_OFF);
 }
 
