@@ -14,7 +14,7 @@ static Err *address_make(const char *path, struct sockaddr_un *ret) {
         struct sockaddr_un address = { .sun_family = AF_UNIX };
         if (strlen(path) >= sizeof(address.sun_path))
                 return err_new(ERR_IO, "%s: longer than the %zu bytes of a socket address", path, sizeof(address.sun_path) - 1);
-        strcpy(address.sun_path, path);
+        strcpy(address.sun_path, path); /* lint: the length was compared above */
         *ret = address;
         return NULL;
 }

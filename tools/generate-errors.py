@@ -45,7 +45,7 @@ def catalog(errors):
     out = ["# The journal's catalog of attestd, made from error.def; see systemd.catalog(7).", ""]
     for error in errors:
         out += [f"-- {error.message_id}", f"Subject: {error.name}", "Defined-By: attestd", "Documentation: man:attestd(8) man:org.attestd1(5)", ""]
-        out += textwrap.wrap(error.help, 76)
+        out += textwrap.wrap(error.help, 76, break_on_hyphens=False)
         out += ["", f"On D-Bus this is org.attestd1.Error.{error.name}; attestctl ends with status {error.exit_status}.", ""]
     return "\n".join(out)
 

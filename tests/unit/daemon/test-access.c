@@ -1,3 +1,4 @@
+/* Who may have tokens: users, groups, and peers of every kind of socket. */
 #include <sys/socket.h>
 #include <netinet/in.h>
 #include <unistd.h>

@@ -1,3 +1,4 @@
+/* Requests of the local socket: what is understood, what is refused and how. */
 #include "daemon/local-request.h"
 #include "tests/support/unit.h"
 

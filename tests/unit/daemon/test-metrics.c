@@ -55,7 +55,7 @@ static void test_metrics_render_families_are_blocks(void **state) {
                 if (sscanf(line, "# TYPE %127s", family) == 1) {
                         for (size_t i = 0; i < n_declared; i++)
                                 assert_string_not_equal(declared[i], family);
-                        strcpy(declared[n_declared++], family);
+                        strcpy(declared[n_declared++], family); /* lint: both are 128 bytes */
                 } else if (*line != '#') {
                         n_samples++;
                         assert_int_equal(strncmp(line, family, strlen(family)), 0);
