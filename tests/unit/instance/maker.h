@@ -1,0 +1,44 @@
+/* Makes attestation requests as a client with a TPM would, with soft keys: TPMS_ATTEST, TPMT_SIGNATURE, logs, PCR values and JWS are put
+ * together here from the specifications, with OpenSSL for digests and signatures, so that the verifier is judged by something that is not itself.
+ * One Maker is a good request; a test changes what it wants to be wrong before maker_request(). */
+#pragma once
+
+#include "tests/support/unit.h"
+
+#include "base/json.h"
+#include "base/writer.h"
+#include "instance/message.h"
+
+typedef struct Maker {
+        EVP_PKEY *aik, *request_key;
+        Bytes challenge;             /* that goes into att_data */
+        Bytes quoted_challenge;      /* that goes into the quote */
+        const char *service_context;
+
+        uint32_t magic;
+        uint16_t attest_type, signature_hash;
+        const char *quote_digest;    /* OpenSSL's name of signature_hash */
+        uint32_t quoted_mask;
+        uint8_t quoted[24][32];      /* what the TPM quoted */
+        uint8_t sent[24][32];        /* what the client says */
+        Bytes boot_log, ima_list;    /* empty: not sent */
+        Bytes aik_certificate;       /* empty: not sent */
+
+        const char *jwk_format;      /* printf format with the moduli: the text that is hashed and sent */
+        bool hash_other_jwk_text;    /* the quote is over the text without white space, whatever is sent */
+        EVP_PKEY *quote_key, *signing_key;   /* NULL: aik, request_key */
+        const char *header;          /* of the JWS */
+        const char *att_type, *key_info, *extra_members;
+        bool descending;
+} Maker;
+
+/* Keys are made once for all tests. */
+void maker_init(Maker *maker, Span challenge, const char *service_context);
+void maker_done(Maker *maker);
+/* The JWS of message 3. */
+char *maker_request(const Maker *maker);
+
+/* A list of n ima-ng entries, and PCR 10 of SHA-256 after them. */
+Bytes maker_ima_list(unsigned n, uint8_t ret_pcr[static 32]);
+/* A crypto-agile log that measures SecureBoot as value into PCR 7, and PCR 7 of SHA-256 after it. */
+Bytes maker_boot_log(uint8_t value, uint8_t ret_pcr[static 32]);
