@@ -30,4 +30,5 @@ bool cli_use_colour(void);    /* stdout is a terminal, NO_COLOR unset, TERM not 
 
 int verb_eventlog(int argc, char **argv);
 int verb_ima(int argc, char **argv);
+int verb_validate(int argc, char **argv);
 int verb_errors(int argc, char **argv);

@@ -7,6 +7,7 @@
 static const CliVerb verbs[] = {
         { "eventlog", verb_eventlog, "[--json] [--pcr LIST] FILE", "Show a firmware event log and the PCR values that it replays to" },
         { "ima", verb_ima, "[--json] [--bank BANK] FILE", "Show what an IMA measurement list replays to" },
+        { "validate", verb_validate, "[--keys FILE|URL] [--trust-anchors PEM] [OPTIONS] TOKEN-FILE", "Judge a token by the rules of attestd, without the daemon" },
         { "errors", verb_errors, "[--json] [NAME]", "List every error code with its exit status and what to do about it" },
 };
 

@@ -38,6 +38,20 @@ SEEDS = {
         (b"", "ima/*.bin"),
         (b"", "ima/*.txt"),
     ],
+    "jwk": [
+        (b"", "jose/rfc/*.jwk"),
+        (b"", "jose/rfc/*.jwkset"),
+        (b"", "jose/rfc/cookbook-jwk-*.json"),
+        (b"", "maa/jwks/*.json"),
+    ],
+    "jwt": [
+        (b"", "jose/rfc/*.jwsc"),
+        (b"", "maa/exchanges/*/*.jwt"),
+        (b"", "maa/azureguest/*.jwt"),
+        (b"", "maa/policy/*.jws"),
+        (b"", "maa/other/*.jwt"),
+        (b"", b"eyJhbGciOiJFUzI1NiIsImtpZCI6ImVjIn0.e30.AAAA"),
+    ],
     "service-answer": [
         (b"c", "maa/tpm/init/*.response.json"),
         (b"r", "maa/tpm/init/*.response.json"),
