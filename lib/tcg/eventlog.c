@@ -5,7 +5,7 @@
  *     TCG_PCR_EVENT2 (every further record of a crypto-agile log; §10.2.2)
  *       u32 PCR | u32 type | u32 n | n * { u16 alg | digest } | u32 size | size bytes
  *     Spec ID Event03 (data of the EV_NO_ACTION that makes a log crypto-agile; §10.4.5.1)
- *       "Spec ID Event03\0" | u32 platform class | u8 minor | u8 major (2) | u8 errata | u8 size of UINTN
+ *       "Spec ID Event03\0" | u32 platform class | u8 minor (0) | u8 major (2) | u8 errata | u8 size of UINTN
  *       | u32 n | n * { u16 alg | u16 digest size } | u8 vendor size | vendor bytes
  *
  * The sizes of digests come from the Spec ID, so a log with algorithms that we do not know still parses. A second Spec ID
@@ -132,13 +132,13 @@ static Err *adopt_spec_id(EventLog *log, Span data) {
         Span signature = reader_span(&reader, SPEC_ID_SIGNATURE_SIZE, "signature");
         bool agile = starts_with(signature, SPEC_ID_CRYPTO_AGILE, SPEC_ID_SIGNATURE_SIZE);
         reader_u32le(&reader, "platform class");
-        reader_u8(&reader, "minor version");
+        uint8_t minor = reader_u8(&reader, "minor version");
         uint8_t major = reader_u8(&reader, "major version");
         reader_u8(&reader, "errata");
         reader_u8(&reader, "size of UINTN");
         if (agile && !reader_failed(&reader)) {
-                if (major != 2)
-                        return err_new(ERR_EVENTLOG_MALFORMED, "Spec ID: major version %u of the crypto-agile format is not known", major);
+                if (major != 2 || minor != 0)
+                        return err_new(ERR_EVENTLOG_MALFORMED, "Spec ID: version %u.%u of the crypto-agile format is not known, 2.0 is", major, minor);
                 TRY(adopt_algorithms(log, &reader));
                 log->crypto_agile = true;
         }
