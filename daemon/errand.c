@@ -149,6 +149,7 @@ static void errand_succeeded(Errand *errand, Session *session) {
                 .n_attempts = errand->n_attempts,
                 .instance = errand->profile->config->url,
         };
+        profile_note_success(errand->profile);
         if (errand_is_own(errand))
                 profile_adopt_token(errand->profile, session);
         while (errand->tickets)

@@ -39,6 +39,7 @@ void profile_start_own(Profile *profile);
 /* After an own errand ended without anybody waiting any more. */
 void profile_schedule_retry(Profile *profile, const Err *err);
 void profile_adopt_token(Profile *profile, Session *session);
+void profile_note_success(Profile *profile);
 void profile_note_failure(Profile *profile, const Err *err, bool is_own);
 SessionServices profile_services(Profile *profile);
 

@@ -162,6 +162,11 @@ void profile_note_failure(Profile *profile, const Err *err, bool is_own) {
         manager_notify_profile_failed(profile->manager, profile, err);
 }
 
+void profile_note_success(Profile *profile) {
+        profile->last_success_usec = profile_now_usec();
+        profile->last_error = err_free(profile->last_error);
+}
+
 /* --- the token --------------------------------------------------------------------------------------------------- */
 
 static int on_expiry(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -219,9 +224,7 @@ void profile_adopt_token(Profile *profile, Session *session) {
                 return;
         }
         take_token(profile, &stored);
-        profile->last_success_usec = profile_now_usec();
         profile->n_failures_in_row = 0;
-        profile->last_error = err_free(profile->last_error);
         log_message(LOG_INFO, "profile %s: attested by %s, token good for %llu s", profile->name, profile->config->url,
                     (unsigned long long) ((profile->expires_usec - MIN_OF(profile->expires_usec, profile->last_success_usec)) / USEC_PER_SEC));
         if (!profile->info_call)
