@@ -106,7 +106,8 @@ static Err *add_plain(ConfigFiles *files, const char *path) {
 }
 
 static Err *append(ConfigFiles *files, ConfigFiles *steal_from) {
-        qsort(steal_from->names, steal_from->n_names, sizeof(ConfigFileName), compare_names);
+        if (steal_from->n_names > 1)
+                qsort(steal_from->names, steal_from->n_names, sizeof(ConfigFileName), compare_names);
         for (size_t i = 0; i < steal_from->n_names; i++) {
                 ConfigFileName *slot;
                 TRY(new_slot(files, &slot));
