@@ -52,6 +52,13 @@ SEEDS = {
         (b"", "maa/other/*.jwt"),
         (b"", b"eyJhbGciOiJFUzI1NiIsImtpZCI6ImVjIn0.e30.AAAA"),
     ],
+    "instance-request": [
+        (b"b", "maa/tpm/init/request*.json"),
+        (b"m", (ROOT / "tests/data/instance/request.jws").read_bytes()),
+        (b"p", (ROOT / "tests/data/instance/request.payload.json").read_bytes()),
+        (b"c", b"eyJQcm90ZWN0aW9uS2V5TmFtZSI6IkEiLCJQcm90ZWN0ZWRDb250ZXh0IjoiQSJ9"),
+        (b"f", b"token=expired@2 certs:status=503,retry-after=5 latency=250 clock-offset=-60"),
+    ],
     "service-answer": [
         (b"c", "maa/tpm/init/*.response.json"),
         (b"r", "maa/tpm/init/*.response.json"),

@@ -1,0 +1,72 @@
+/* What clients send to the local instance. The first byte of the input selects the parser:
+ *
+ *     b  the body of attest/Tpm        m  the JWS of message 3        p  the payload of that JWS, whose signature nobody can fuzz
+ *     c  a service context             f  a list of faults */
+#include "instance/context.h"
+#include "instance/fault.h"
+#include "instance/message.h"
+#include "instance/verify.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void fuzz_body(Span input) {
+        _cleanup_message_ Message message = {};
+        err_free(message_open(input, &message));
+}
+
+static void fuzz_jws(Span input) {
+        _cleanup_free_ char *text = NULL;
+        _cleanup_(attest_request_freep) AttestRequest *request = NULL;
+        Err *error = string_copy_span(input, &text);
+        err_free(error ? error : attest_request_open(text, &request));
+}
+
+/* What parses goes through the verifier too. */
+static void fuzz_payload(Span input) {
+        _cleanup_bytes_ Bytes payload = {};
+        _cleanup_(attest_request_freep) AttestRequest *request = NULL;
+        _cleanup_verdict_ Verdict verdict = {};
+        VerifyRules rules = { .required_pcrs = PCR_MASK_ALL, .now_sec = 1700000000 };
+        Err *error = bytes_copy(input, &payload);
+        if (!error)
+                error = attest_request_parse(&payload, &request);
+        if (!error)
+                error = verify_request(request, bytes_span(&request->challenge), &rules, &verdict);
+        err_free(error);
+}
+
+static void fuzz_context(Span input) {
+        static const uint8_t key[CONTEXT_KEY_SIZE];
+        static ContextKeeper *keeper;
+        _cleanup_free_ char *text = NULL;
+        _cleanup_bytes_ Bytes challenge = {};
+        Err *error = keeper ? NULL : context_keeper_new(SPAN_OF(key), &keeper);
+        if (!error)
+                error = string_copy_span(input, &text);
+        err_free(error ? error : context_redeem(keeper, text, 0, &challenge));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+        if (size == 0)
+                return 0;
+        Span input = span_make(data + 1, size - 1);
+        Faults faults = {};
+        switch (data[0]) {
+        case 'b':
+                fuzz_body(input);
+                break;
+        case 'm':
+                fuzz_jws(input);
+                break;
+        case 'p':
+                fuzz_payload(input);
+                break;
+        case 'c':
+                fuzz_context(input);
+                break;
+        case 'f':
+                err_free(faults_replace(&faults, input));
+                break;
+        }
+        return 0;
+}
