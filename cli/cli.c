@@ -35,6 +35,8 @@ static Err *print_json_error(const Err *err) {
 int cli_fail_status(Err *steal_err, int status) {
         _cleanup_(err_freep) Err *err = steal_err;
         fprintf(stderr, "attestctl: %s (%s)\n", err_describe(err), err_code_info(err_code(err))->name);
+        if (isatty(STDERR_FILENO))
+                fprintf(stderr, "%s\n", err_code_info(err_code(err))->help);
         if (json_mode)
                 err_free(print_json_error(err));
         return status;

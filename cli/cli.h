@@ -5,14 +5,14 @@
 
 typedef struct CliVerb {
         const char *name;
-        int (*run)(int argc, char **argv);   /* argv[0] is the verb; returns the exit status */
+        int (*run)(int argc, char **argv);   /* argv[0] is for messages; returns the exit status */
         const char *arguments;               /* for --help */
         const char *summary;
 } CliVerb;
 
 #define EXIT_USAGE 2
 
-/* Prints "attestctl: DESCRIPTION" to stderr and frees err; returns its exit status of error.def. With --json on (cli_set_json) the error goes to
+/* Prints "attestctl: DESCRIPTION (CODE)" to stderr, on a terminal also what to do about it, and frees err; returns its exit status of error.def. With --json on (cli_set_json) the error goes to
  * stdout too, as {"error":{"code":…,"message":…}}. */
 int cli_fail(Err *steal_err);
 /* The same with a fixed exit status (1 for logs that do not parse). */
@@ -31,4 +31,8 @@ bool cli_use_colour(void);    /* stdout is a terminal, NO_COLOR unset, TERM not 
 int verb_eventlog(int argc, char **argv);
 int verb_ima(int argc, char **argv);
 int verb_validate(int argc, char **argv);
+int verb_attest(int argc, char **argv);
 int verb_errors(int argc, char **argv);
+int verb_status(int argc, char **argv);
+int verb_token(int argc, char **argv);
+int verb_wait(int argc, char **argv);

@@ -5,6 +5,11 @@
 #include "cli/cli.h"
 
 static const CliVerb verbs[] = {
+        { "status", verb_status, "[--json]", "Show everything that attestd says of itself and of its profiles" },
+        { "attest", verb_attest, "[--profile P] [--nonce HEX] [--timeout TIME] [--no-daemon [--config FILE]] [--json]",
+          "Attest this machine now and print the token" },
+        { "token", verb_token, "[--profile P] [--decode] [--min-remaining SEC] [--json]", "Print the token that attestd holds" },
+        { "wait", verb_wait, "[--profile P] [--timeout TIME] [--json]", "Wait until attestd holds a token" },
         { "eventlog", verb_eventlog, "[--json] [--pcr LIST] FILE", "Show a firmware event log and the PCR values that it replays to" },
         { "ima", verb_ima, "[--json] [--bank BANK] FILE", "Show what an IMA measurement list replays to" },
         { "validate", verb_validate, "[--keys FILE|URL] [--trust-anchors PEM] [OPTIONS] TOKEN-FILE", "Judge a token by the rules of attestd, without the daemon" },
@@ -26,19 +31,40 @@ static int show_help(void) {
         return 0;
 }
 
-int main(int argc, char **argv) {
-        if (argc >= 2 && (string_equal(argv[1], "--help") || string_equal(argv[1], "-h")))
-                return show_help();
-        if (argc >= 2 && string_equal(argv[1], "--version"))
-                return printf("attestctl %s\n", VERSION) < 0;
-        if (argc < 2) {
-                fprintf(stderr, "attestctl: a verb is needed\nTry: attestctl --help\n");
-                return EXIT_USAGE;
-        }
+/* "attestctl --json status" means "attestctl status --json": the verb moves in front of the options before it. */
+static bool bring_verb_forward(int argc, char **argv) {
+        int i = 1;
+        while (i < argc && argv[i][0] == '-')
+                i++;
+        if (i >= argc)
+                return false;
+        char *verb = argv[i];
+        for (; i > 1; i--)
+                argv[i] = argv[i - 1];
+        argv[1] = verb;
+        return true;
+}
+
+static int run_verb(int argc, char **argv) {
+        static char name[64];
         const CliVerb *verb = cli_verb(argv[1]);
         if (!verb) {
                 fprintf(stderr, "attestctl: unknown verb \"%s\"\nTry: attestctl --help\n", argv[1]);
                 return EXIT_USAGE;
         }
+        snprintf(name, sizeof(name), "attestctl: %s", verb->name); /* getopt_long() puts it in front of its complaints */
+        argv[1] = name;
         return verb->run(argc - 1, argv + 1);
+}
+
+int main(int argc, char **argv) {
+        if (argc >= 2 && (string_equal(argv[1], "--help") || string_equal(argv[1], "-h")))
+                return show_help();
+        if (argc >= 2 && string_equal(argv[1], "--version"))
+                return printf("attestctl %s\n", VERSION) < 0;
+        if (!bring_verb_forward(argc, argv)) {
+                fprintf(stderr, "attestctl: a verb is needed\nTry: attestctl --help\n");
+                return EXIT_USAGE;
+        }
+        return run_verb(argc, argv);
 }
