@@ -82,10 +82,10 @@ static void session_post(Session *session, SessionEvent event, Err *steal_err) {
         sd_event_source_set_enabled(session->defer, SD_EVENT_ONESHOT);
 }
 
-/* The event for success, or FAILURE with the error put into its context. */
+/* The event for success, or FAILURE with the error put into its context; intent NULL: the error says by itself what was tried. */
 static void session_post_outcome(Session *session, Err *steal_err, const char *intent, SessionEvent success) {
         if (steal_err)
-                session_post(session, SESSION_EVENT_FAILURE, err_wrap(steal_err, "%s", intent));
+                session_post(session, SESSION_EVENT_FAILURE, intent ? err_wrap(steal_err, "%s", intent) : steal_err);
         else
                 session_post(session, success, NULL);
 }
@@ -151,8 +151,7 @@ static void on_answer(void *userdata, const Err *err, const HttpResponse *respon
                 failure = operation_take_error(session->operation);
         else if (step != (is_init ? OPERATION_QUOTE : OPERATION_DONE))
                 failure = err_new(ERR_INTERNAL, "the conversation went to step %d", (int) step);
-        session_post_outcome(session, failure, is_init ? "asking for a challenge" : "sending the evidence",
-                             is_init ? SESSION_EVENT_CHALLENGE_RECEIVED : SESSION_EVENT_REPORT_RECEIVED);
+        session_post_outcome(session, failure, NULL, is_init ? SESSION_EVENT_CHALLENGE_RECEIVED : SESSION_EVENT_REPORT_RECEIVED);
 }
 
 static void effect_send(Session *session) {

@@ -59,7 +59,7 @@ def expect_refused(spec, name, errors, token):
     assert code == errors[name]["exit_status"], (spec, code)
     assert name in err, f"{spec}: stderr does not name {name}: {err}"
     shown = status()["profiles"]["default"]
-    assert shown["LastError"][0] == name, (spec, shown["LastError"])
+    assert shown["LastError"]["code"] == name, (spec, shown["LastError"])
     assert shown["Attested"] is True, spec
     assert attestctl("token", check=0)[1].strip() == token, f"{spec}: the good token did not stay"
 

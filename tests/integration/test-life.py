@@ -90,7 +90,7 @@ def test_after_an_outage_it_comes_back_by_itself():
     try:
         wait_until(lambda: attestctl("status", "--json")[0] == 0 and profile()["Failures"] >= 2, SLOW, "two failures")
         shown = profile()
-        assert shown["LastError"][0] == "ServiceUnavailable", shown["LastError"]
+        assert shown["LastError"]["code"] == "ServiceUnavailable", shown["LastError"]
         assert shown["NextAttempt"] > 0, shown
         assert status()["State"] == "failed"
         code, _, err = attestctl("token")
