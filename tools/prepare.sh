@@ -1,0 +1,56 @@
+# Sourced by tools/demo and tools/check: headings, packages, building.
+
+source_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+bold='' plain=''
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-dumb}" != dumb ]; then
+        bold=$'\e[1m' plain=$'\e[0m'
+fi
+
+heading() {
+        printf '\n%s== %s%s\n' "$bold" "$*" "$plain"
+}
+
+fail() {
+        printf '%s: %s\n' "${0##*/}" "$*" >&2
+        exit 1
+}
+
+as_root() {
+        if [ "$(id -u)" = 0 ]; then
+                "$@"
+        elif command -v sudo >/dev/null; then
+                sudo -- "$@"
+        else
+                fail "\"$*\" needs root; there is no sudo"
+        fi
+}
+
+# need_packages PURPOSE…: installs what is missing of tools/packages.txt; asks apt for nothing else.
+need_packages() {
+        local purposes=" $* " purpose packages missing=()
+        while read -r purpose packages; do
+                [[ $purposes == *" $purpose "* ]] || continue
+                for package in $packages; do
+                        [ "$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || missing+=("$package")
+                done
+        done < <(grep -v '^#' "$source_root/tools/packages.txt")
+        [ ${#missing[@]} -gt 0 ] || return 0
+        heading "Installing ${#missing[@]} packages: ${missing[*]}"
+        as_root apt-get update -q
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "${missing[@]}"
+}
+
+# build DIRECTORY [MESON-OPTION…]: configures the first time, builds always.
+build() {
+        local directory=$1
+        shift
+        if [ ! -f "$directory/build.ninja" ]; then
+                meson setup "$directory" "$source_root" --werror "$@" >"$directory.log" 2>&1 || { cat "$directory.log"; rm -f "$directory.log"; return 1; }
+                rm -f "$directory.log"
+        fi
+        if [ -t 1 ]; then
+                ninja -C "$directory"
+        else
+                ninja -C "$directory" --quiet
+        fi
+}
