@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by tools/demo and tools/check: headings, packages, building.
 
 source_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
