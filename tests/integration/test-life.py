@@ -31,7 +31,11 @@ class Daemon:
                 text.write(f"[{section}]\n{key}={value}\n")
 
     def __enter__(self):
-        attestctl("wait", "--timeout", str(SLOW), check=0)
+        try:
+            attestctl("wait", "--timeout", str(SLOW), check=0)
+        except AssertionError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_):
