@@ -10,6 +10,11 @@
 #include "base/reader.h"
 #include "base/writer.h"
 
+/* TPM 2.0 Part 2 §7.2; tpm2-tss shifts a signed number into the sign bit for them. */
+#define TRANSIENT_FIRST UINT32_C(0x80000000)
+#define LOADED_SESSION_FIRST UINT32_C(0x02000000)
+#define SAVED_SESSION_FIRST UINT32_C(0x03000000)
+
 #define FLUSH_COMMAND_SIZE 14
 #define ANSWER_SIZE_MAX 4096
 
@@ -51,9 +56,9 @@ static Err *flush_range(TpmContext *context, uint32_t first) {
 }
 
 Err *leftovers_flush(TpmContext *context) {
-        TRY(flush_range(context, TPM2_TRANSIENT_FIRST));
-        TRY(flush_range(context, TPM2_LOADED_SESSION_FIRST));
+        TRY(flush_range(context, TRANSIENT_FIRST));
+        TRY(flush_range(context, LOADED_SESSION_FIRST));
         /* In a kernel device's TPM the saved sessions may be those of clients of /dev/tpmrm0, which saves them after each command;
          * ours are never saved. */
-        return tcti_is_device(context->tcti_conf) ? NULL : flush_range(context, TPM2_ACTIVE_SESSION_FIRST);
+        return tcti_is_device(context->tcti_conf) ? NULL : flush_range(context, SAVED_SESSION_FIRST);
 }
