@@ -201,6 +201,10 @@ void manager_note_date(Manager *manager, uint64_t date_sec) {
                             offset < 0 ? "ahead of" : "behind");
 }
 
+const CollectorInfo *manager_info(const Manager *manager) {
+        return manager->info;
+}
+
 void manager_set_info(Manager *manager, CollectorInfo *steal_info) {
         collector_info_free(manager->info);
         manager->info = steal_info;

@@ -65,4 +65,5 @@ Err *profile_reconfigure(Profile *profile, Config *steal_config) _must_check_;
 CurlLoop *manager_curl(Manager *manager);
 CollectorLink *manager_collector(Manager *manager);
 void manager_note_date(Manager *manager, uint64_t date_sec);
+const CollectorInfo *manager_info(const Manager *manager);   /* NULL until known */
 void manager_set_info(Manager *manager, CollectorInfo *steal_info);

@@ -197,17 +197,29 @@ static Err *write_token(const Profile *profile, const CollectorInfo *info) {
         return store_write(config_runtime_directory(), &key, &stored);
 }
 
-/* The quote's own counters are obfuscated for keys outside the endorsement hierarchy (TPM 2.0 Part 1 §36.7), so the plain ones are asked for. */
+static void keep_token(Profile *profile, const CollectorInfo *info) {
+        _cleanup_(err_freep) Err *err = profile->token ? write_token(profile, info) : NULL;
+        if (err)
+                log_error(LOG_WARNING, profile->name, err, "the token will not survive a restart of the service");
+}
+
+static bool same_machine(const CollectorInfo *a, const CollectorInfo *b) {
+        return a && b && a->reset_count == b->reset_count && a->restart_count == b->restart_count &&
+               span_equal(bytes_span(&a->aik_name), bytes_span(&b->aik_name));
+}
+
+/* The quote's own counters are obfuscated for keys outside the endorsement hierarchy (TPM 2.0 Part 1 §36.7), so the plain ones are asked for. What
+ * was known before serves until they are there. */
 static void on_info_for_store(void *userdata, const Err *err, CollectorInfo *steal_info) {
         Profile *profile = userdata;
         profile->info_call = NULL;
-        _cleanup_(err_freep) Err *failure = err_copy(err);
-        if (!failure && profile->token)
-                failure = write_token(profile, steal_info);
-        if (failure)
-                log_error(LOG_WARNING, profile->name, failure, "the token will not survive a restart of the service");
-        if (steal_info)
-                manager_set_info(profile->manager, steal_info);
+        if (err) {
+                log_error(LOG_WARNING, profile->name, err, "asking the TPM for its counters");
+                return;
+        }
+        if (!same_machine(manager_info(profile->manager), steal_info))
+                keep_token(profile, steal_info);
+        manager_set_info(profile->manager, steal_info);
 }
 
 void profile_adopt_token(Profile *profile, Session *session) {
@@ -227,6 +239,8 @@ void profile_adopt_token(Profile *profile, Session *session) {
         profile->n_failures_in_row = 0;
         log_message(LOG_INFO, "profile %s: attested by %s, token good for %llu s", profile->name, profile->config->url,
                     (unsigned long long) ((profile->expires_usec - MIN_OF(profile->expires_usec, profile->last_success_usec)) / USEC_PER_SEC));
+        if (manager_info(profile->manager))
+                keep_token(profile, manager_info(profile->manager));
         if (!profile->info_call)
                 err_free(collector_link_get_info(manager_collector(profile->manager), on_info_for_store, profile, &profile->info_call));
         manager_notify_profile_attested(profile->manager, profile, profile->expires_usec);

@@ -25,14 +25,17 @@ def decode(text):
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
-def captured_request():
+def captured_request(nonce):
+    """The payload of the request with that nonce: the text that was signed."""
     folder = os.environ["CAPTURE_DIR"]
     for name in sorted(os.listdir(folder), reverse=True):
         with open(os.path.join(folder, name), "rb") as body:
             inner = decode(json.load(body)["data"]).decode()
         payload = json.loads(inner)["payload"]
         if "request" in payload:
-            return decode(payload["request"].split(".")[1]).decode()
+            text = decode(payload["request"].split(".")[1]).decode()
+            if decode(json.loads(text)["att_data"]["rp_data"]).hex() == nonce:
+                return text
     raise AssertionError("no request was captured")
 
 
@@ -53,13 +56,13 @@ def rsa_pem(aik, folder):
 
 
 def test_checkquote_accepts_a_quote_of_a_real_round():
-    attestctl("attest", "--nonce", "00112233445566778899aabbccddeeff", check=0)
-    text = captured_request()
+    nonce = "00112233445566778899aabbccddeeff"
+    attestctl("attest", "--nonce", nonce, check=0)
+    text = captured_request(nonce)
     data = json.loads(text)["att_data"]
     folder = os.environ["TESTBED_DIR"]
     evidence = data["tpm_att_data"]["current_attestation"]
     qualifying = hashlib.sha256(source_of_jwk(text).encode() + b"\0" + decode(data["challenge"])).hexdigest()
-    assert decode(data["rp_data"]).hex() == "00112233445566778899aabbccddeeff"
     for name in ("quote", "signature"):
         with open(f"{folder}/{name}.bin", "wb") as out:
             out.write(decode(evidence[name]))
