@@ -6,6 +6,8 @@
 
 #include "cli/bus-json.h"
 
+#define VALIDATE_USEC (120 * USEC_PER_SEC)   /* the daemon may have to fetch keys first */
+
 static const char *bus_word(bool user_bus) {
         return user_bus ? "user" : "system";
 }
@@ -186,6 +188,18 @@ Err *daemon_get_token(sd_bus *bus, const char *profile, uint32_t min_remaining_s
         TRY(daemon_call_send(bus, call, /* timeout_usec= */ 0, &reply));
         TRY(daemon_message_check(sd_bus_message_read(reply, "s", &token)));
         return string_copy(token, ret);
+}
+
+Err *daemon_validate_token(sd_bus *bus, const char *profile, const Bytes *token, Err **ret_reason) {
+        _cleanup_bus_message_ sd_bus_message *call = NULL, *reply = NULL;
+        const char *code, *reason, *claims;
+        int valid;
+        TRY(daemon_call_new(bus, DAEMON_PATH, DAEMON_MANAGER, "ValidateToken", &call));
+        TRY(daemon_message_check(sd_bus_message_append(call, "ss", profile, (const char *) token->data)));
+        TRY(daemon_call_send(bus, call, VALIDATE_USEC, &reply));
+        TRY(daemon_message_check(sd_bus_message_read(reply, "bsss", &valid, &code, &reason, &claims)));
+        *ret_reason = valid ? NULL : err_new(err_code_from_name(code), "%s", reason);
+        return NULL;
 }
 
 const char *property_string(const Json *properties, const char *name) {

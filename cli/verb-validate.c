@@ -1,4 +1,5 @@
-/* attestctl validate: judges a token by keys or trust anchors that the caller names, without any daemon.
+/* attestctl validate: judges a token by keys or trust anchors that the caller names, without any daemon; or, if none are named, asks the daemon to judge
+ * it by a profile's rules.
  *
  * The verdict and a failure to reach one are different things: a token that breaks a rule gives a verdict (with --json an object that says valid:
  * false and shows what could be parsed), keys that cannot be read give an error like every other verb's. */
@@ -8,7 +9,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "cli/cli.h"
+#include "cli/daemon-client.h"
+#include "cli/options.h"
 #include "client/driver.h"
 #include "maa/token.h"
 
@@ -18,6 +20,7 @@
 #define TIMEOUT_USEC (60 * USEC_PER_SEC)
 
 typedef struct Options {
+        CommonOptions common;
         const char *keys, *trust_anchors, *issuer, *nonce, *at, *algorithms, *ca_file;
         bool signature_only;
 } Options;
@@ -125,17 +128,42 @@ static Err *print_verdict_text(const Token *token) {
         return fflush(stdout) == 0 ? NULL : err_new_errno(ERR_IO, errno, "writing to standard output");
 }
 
-static int judge_token(const Judge *judge, const char *path) {
-        _cleanup_bytes_ Bytes text = {};
+/* Form is judged here, everything else by the daemon. */
+static Err *ask_daemon(const Options *options, Span text, Token **ret_parsed, Err **ret_reason) {
+        _cleanup_bus_ sd_bus *bus = NULL;
+        _cleanup_(token_freep) Token *parsed = NULL;
+        Err *malformed = token_parse(text, &parsed);
+        if (malformed) {
+                *ret_reason = malformed;
+                return NULL;
+        }
+        TRY(daemon_connect(options->common.user_bus, &bus));
+        TRY(daemon_validate_token(bus, options->common.profile, &parsed->jws->text, ret_reason));
+        *ret_parsed = steal_ptr(&parsed);
+        return NULL;
+}
+
+static Err *judge_text(const Options *options, const Judge *judge, Span text, Token **ret_parsed, Err **ret_reason) {
         _cleanup_(token_freep) Token *token = NULL, *parsed = NULL;
+        if (!judge)
+                return err_wrap(ask_daemon(options, text, ret_parsed, ret_reason), "asking attestd");
+        *ret_reason = token_validate(text, &judge->rules, &token, &parsed);
+        *ret_parsed = token ? steal_ptr(&token) : steal_ptr(&parsed);
+        return NULL;
+}
+
+/* judge NULL: the daemon is asked. */
+static int judge_token(const Options *options, const Judge *judge, const char *path) {
+        _cleanup_bytes_ Bytes text = {};
+        _cleanup_(token_freep) Token *parsed = NULL;
+        _cleanup_(err_freep) Err *reason = NULL;
         Err *failure = read_input(path, TOKEN_SIZE_MAX, &text);
-        if (failure)
-                return cli_fail(failure);
-        _cleanup_(err_freep) Err *reason = token_validate(bytes_span(&text), &judge->rules, &token, &parsed);
-        if (cli_is_json())
-                failure = print_verdict_json(token ? token : parsed, reason);
-        else if (!reason)
-                failure = print_verdict_text(token);
+        if (!failure)
+                failure = judge_text(options, judge, bytes_span(&text), &parsed, &reason);
+        if (!failure && cli_is_json())
+                failure = print_verdict_json(parsed, reason);
+        else if (!failure && !reason)
+                failure = print_verdict_text(parsed);
         if (failure)
                 return cli_fail(failure);
         if (!reason)
@@ -175,8 +203,21 @@ static int take_options(const Options *options, Judge *judge) {
                 judge->rules.algorithms = JOSE_ALGS_ASYMMETRIC;
         if (options->signature_only && (options->issuer || options->nonce))
                 return cli_usage_error("validate", "--signature-only judges no claims, so --issuer and --nonce make no sense with it");
-        if (!options->keys && !options->trust_anchors)
-                return cli_usage_error("validate", "--keys or --trust-anchors is needed");
+        return EXIT_SUCCESS;
+}
+
+/* What the daemon judges by is its configuration's business, when it is, now. */
+static int take_daemon_options(const Options *options) {
+        const struct {
+                const char *name;
+                bool given;
+        } foreign[] = {
+                { "--issuer", options->issuer }, { "--nonce", options->nonce }, { "--at", options->at }, { "--allow-alg", options->algorithms },
+                { "--ca", options->ca_file }, { "--signature-only", options->signature_only },
+        };
+        for (size_t i = 0; i < N_ELEMENTS(foreign); i++)
+                if (foreign[i].given)
+                        return cli_usage_error("validate", "%s needs --keys or --trust-anchors: without them attestd judges by its own rules", foreign[i].name);
         return EXIT_SUCCESS;
 }
 
@@ -190,14 +231,16 @@ static const char help_text[] =
         "  --signature-only       judge the JWS alone, whatever its payload\n"
         "  --ca FILE              PEM file of the CAs that the URL's server is checked by (default: the system's)\n"
         "  --json                 the verdict as a JSON object\n"
+        "  --profile P            without keys and anchors: attestd judges by the rules of this profile (default: the first)\n"
+        "  --bus system|user      the bus to find attestd on (default: system)\n"
         "  TOKEN-FILE             the token, or - for standard input\n\n"
         "Exit status: 0 valid; else that of the rule that failed, see attestctl errors.\n";
 
 int verb_validate(int argc, char **argv) {
-        enum { OPTION_JSON = 256, OPTION_KEYS, OPTION_ANCHORS, OPTION_ISSUER, OPTION_NONCE, OPTION_AT, OPTION_ALG, OPTION_SIGNATURE, OPTION_CA };
+        enum { OPTION_KEYS = OPTION_OF_VERB, OPTION_ANCHORS, OPTION_ISSUER, OPTION_NONCE, OPTION_AT, OPTION_ALG, OPTION_SIGNATURE, OPTION_CA };
         static const struct option long_options[] = {
-                { "help", no_argument, NULL, 'h' },
-                { "json", no_argument, NULL, OPTION_JSON },
+                COMMON_OPTIONS,
+                COMMON_OPTION_PROFILE,
                 { "keys", required_argument, NULL, OPTION_KEYS },
                 { "trust-anchors", required_argument, NULL, OPTION_ANCHORS },
                 { "issuer", required_argument, NULL, OPTION_ISSUER },
@@ -208,28 +251,29 @@ int verb_validate(int argc, char **argv) {
                 { "ca", required_argument, NULL, OPTION_CA },
                 {},
         };
-        Options options = {};
+        Options options = { .common = { .verb = "validate", .profile = "" } };
         const char **const texts[] = { &options.keys, &options.trust_anchors, &options.issuer, &options.nonce, &options.at, &options.algorithms };
         for (int c; (c = getopt_long(argc, argv, "h", long_options, NULL)) >= 0;)
                 if (c == 'h')
                         return cli_help(cli_verb("validate"), help_text);
-                else if (c == OPTION_JSON)
-                        cli_set_json(true);
                 else if (c == OPTION_SIGNATURE)
                         options.signature_only = true;
                 else if (c == OPTION_CA)
                         options.ca_file = optarg;
                 else if (c >= OPTION_KEYS && c <= OPTION_ALG)
                         *texts[c - OPTION_KEYS] = optarg;
-                else
+                else if (common_option_take(&options.common, c, optarg) != OPTION_TAKEN)
                         return EXIT_USAGE;
         if (argc - optind != 1)
                 return cli_usage_error("validate", "one token file is needed");
-
+        if (!options.keys && !options.trust_anchors) {
+                int wrong = take_daemon_options(&options);
+                return wrong != EXIT_SUCCESS ? wrong : judge_token(&options, /* judge= */ NULL, argv[optind]);
+        }
         _cleanup_(judge_done) Judge judge = {};
         int status = take_options(&options, &judge);
         if (status != EXIT_SUCCESS)
                 return status;
         Err *err = load_judge(&options, &judge);
-        return err ? cli_fail(err) : judge_token(&judge, argv[optind]);
+        return err ? cli_fail(err) : judge_token(&options, &judge, argv[optind]);
 }
