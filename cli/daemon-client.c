@@ -50,8 +50,10 @@ static int open_watching(sd_bus **ret) {
 Err *daemon_connect_wait(bool user_bus, uint64_t deadline_usec, sd_bus **ret) {
         _cleanup_bus_ sd_bus *bus = NULL;
         int r;
-        if (user_bus)
-                return daemon_connect(user_bus, ret);
+        Err *absent = daemon_connect(user_bus, ret);
+        if (!absent || user_bus)
+                return absent;
+        err_free(absent);
         for (r = open_watching(&bus); r >= 0 && (r = sd_bus_is_ready(bus)) == 0;) {
                 uint64_t now = monotonic_usec();
                 if (now >= deadline_usec)
