@@ -197,9 +197,20 @@ static Err *check_credential(const Loader *loader) {
         return missing ? conflict(loader, "Credential", "Type", missing) : NULL;
 }
 
+/* Values that a later version will know what to do with. Evidence that is weaker than what was asked for would be worse than none. */
+static Err *check_supported(const Loader *loader) {
+        const Config *config = loader->config;
+        if (config->request_key != REQUEST_KEY_EPHEMERAL)
+                return conflict(loader, "TPM", "RequestKey", "this version supports ephemeral alone");
+        if (!string_equal(config->vbs_report, "none"))
+                return conflict(loader, "Evidence", "VbsReport", "this version supports none alone");
+        return NULL;
+}
+
 /* What can be said only when all files are applied. */
 static Err *complete(Loader *loader) {
         Config *config = loader->config;
+        TRY(check_supported(loader));
         TRY(check_retry(loader));
         TRY(check_credential(loader));
         return !config->issuer && config->url ? string_copy(config->url, &config->issuer) : NULL;
