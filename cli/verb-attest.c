@@ -102,7 +102,7 @@ static int run(AttestCommand *command, int argc, char **argv) {
         if (command->config_file && !command->no_daemon)
                 return cli_usage_error("attest", "--config is for --no-daemon; attestd has its own");
         Err *err = attest(command);
-        return err ? cli_fail(err_wrap(err, "attesting")) : EXIT_SUCCESS;
+        return err ? cli_fail(err) : EXIT_SUCCESS;
 }
 
 int verb_attest(int argc, char **argv) {
