@@ -69,6 +69,7 @@ void profile_get_status(Profile *profile, ProfileStatus *ret) {
                 .next_attempt_usec = profile->next_attempt_usec,
                 .n_attempts = profile->n_attempts,
                 .n_failures = profile->n_failures,
+                .has_findings = profile->findings.is_known,
                 .boot_log_state = profile->findings.boot_log_state,
                 .ima_log_state = profile->findings.ima_log_state,
                 .boot_log_reason = profile->findings.boot_log_reason,

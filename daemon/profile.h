@@ -20,6 +20,7 @@ typedef struct ProfileStatus {
         uint64_t token_issued_usec, token_expires_usec;
         uint64_t next_attempt_usec;
         uint64_t n_attempts, n_failures;
+        bool has_findings;               /* evidence was collected since the start; else the following say nothing */
         PcrVerdict verdicts[PCR_COUNT];
         LogState boot_log_state, ima_log_state;
         const char *boot_log_reason, *ima_log_reason;   /* NULL if there is nothing to say */

@@ -3,6 +3,11 @@
 
 #include <assert.h>
 
+/* "unknown" until evidence was collected: "off" would be a claim about the configuration. */
+static const char *log_state(const ProfileStatus *status, LogState state) {
+        return status->has_findings ? log_state_to_string(state) : "unknown";
+}
+
 static const char *or_empty(const char *text) {
         return text ? text : "";
 }
@@ -41,9 +46,9 @@ void profile_properties(const ProfileStatus *status, Property ret[PROFILE_PROPER
                 { "Attempts", PROPERTY_UINT64, .uint64 = status->n_attempts },
                 { "Failures", PROPERTY_UINT64, .uint64 = status->n_failures },
                 { "PcrVerdicts", PROPERTY_VERDICTS, .verdicts = status->verdicts },
-                { "BootLogState", PROPERTY_STRING, .string = log_state_to_string(status->boot_log_state) },
+                { "BootLogState", PROPERTY_STRING, .string = log_state(status, status->boot_log_state) },
                 { "BootLogReason", PROPERTY_STRING, .string = or_empty(status->boot_log_reason) },
-                { "ImaLogState", PROPERTY_STRING, .string = log_state_to_string(status->ima_log_state) },
+                { "ImaLogState", PROPERTY_STRING, .string = log_state(status, status->ima_log_state) },
                 { "ImaLogReason", PROPERTY_STRING, .string = or_empty(status->ima_log_reason) },
                 { "ImaEntries", PROPERTY_UINT64, .uint64 = status->n_ima_entries },
         };
