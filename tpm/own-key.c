@@ -192,6 +192,7 @@ static Err *read_key_file(const OwnKey *key, Bytes *ret) {
 Err *own_key_load(OwnKey *key, TpmContext *context, TpmObject *ret_object) {
         _cleanup_tpm_object_ TpmObject primary = { .context = context, .handle = ESYS_TR_NONE };
         _cleanup_bytes_ Bytes file = {};
+        TRY(file_remove_unfinished(key->path));
         TRY(make_primary(context, &primary));
         TRY(read_key_file(key, &file));
         *ret_object = (TpmObject) { .context = context, .handle = ESYS_TR_NONE };

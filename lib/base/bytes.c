@@ -1,6 +1,7 @@
 /* See bytes.h. */
 #include "base/bytes.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -304,11 +305,18 @@ static Err *write_and_sync(int fd, const char *path, Span data) {
         return NULL;
 }
 
-static Err *sync_folder_of(const char *path) {
+/* What mkostemp() makes of it is a dot and six letters or digits. */
+#define UNFINISHED ".XXXXXX"
+
+static Err *folder_of(const char *path, char **ret) {
         const char *slash = strrchr(path, '/');
-        _cleanup_free_ char *folder = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t) (slash - path));
-        if (!folder)
-                return err_oom();
+        *ret = !slash ? strdup(".") : slash == path ? strdup("/") : strndup(path, (size_t) (slash - path));
+        return *ret ? NULL : err_oom();
+}
+
+static Err *sync_folder_of(const char *path) {
+        _cleanup_free_ char *folder = NULL;
+        TRY(folder_of(path, &folder));
         _cleanup_close_ int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0 || fsync(fd) < 0)
                 return err_new_errno(ERR_IO, errno, "flushing the folder %s", folder);
@@ -317,7 +325,7 @@ static Err *sync_folder_of(const char *path) {
 
 Err *file_write_atomic(const char *path, Span data, unsigned mode) {
         _cleanup_free_ char *temporary = NULL;
-        TRY(string_format(&temporary, "%s.XXXXXX", path));
+        TRY(string_format(&temporary, "%s" UNFINISHED, path));
         _cleanup_close_ int fd = mkostemp(temporary, O_CLOEXEC);
         if (fd < 0)
                 return err_new_errno(ERR_IO, errno, "creating a file beside %s", path);
@@ -333,4 +341,25 @@ Err *file_write_atomic(const char *path, Span data, unsigned mode) {
                 return err;
         }
         return sync_folder_of(path);
+}
+
+static bool is_unfinished(const char *name, const char *base) {
+        size_t size = strlen(base);
+        return strncmp(name, base, size) == 0 && strlen(name) == size + strlen(UNFINISHED) && name[size] == '.' &&
+               strspn(name + size + 1, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") == strlen(UNFINISHED) - 1;
+}
+
+Err *file_remove_unfinished(const char *path) {
+        _cleanup_free_ char *folder = NULL;
+        TRY(folder_of(path, &folder));
+        const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
+        DIR *stream = opendir(folder);
+        if (!stream)
+                return errno == ENOENT ? NULL : err_new_errno(ERR_IO, errno, "opening %s", folder);
+        Err *err = NULL;
+        for (struct dirent *entry; !err && (entry = readdir(stream));)
+                if (is_unfinished(entry->d_name, base) && unlinkat(dirfd(stream), entry->d_name, 0) < 0 && errno != ENOENT)
+                        err = err_new_errno(ERR_IO, errno, "removing %s/%s", folder, entry->d_name);
+        closedir(stream);
+        return err;
 }

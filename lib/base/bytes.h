@@ -84,3 +84,5 @@ Err *file_read(const char *path, size_t max, Bytes *ret) _must_check_;
 Err *fd_read_all(int fd, const char *what, size_t max, Bytes *ret) _must_check_;
 /* Writes path as temporary file + fsync + rename + fsync of the folder: it is there whole or not at all. */
 Err *file_write_atomic(const char *path, Span data, unsigned mode) _must_check_;
+/* Removes the temporary files of file_write_atomic() calls for path that were killed on their way. No other process may be writing it. */
+Err *file_remove_unfinished(const char *path) _must_check_;

@@ -1,6 +1,8 @@
 /* base64url, hex and the bounded reader. Vectors: RFC 4648 §10, RFC 7515 appendix C. */
 #include "tests/support/unit.h"
 
+#include <unistd.h>
+
 #include "base/reader.h"
 
 static void test_base64url_encode_rfc_vectors_match(void **state) {
@@ -85,6 +87,32 @@ static void test_error_table_codes_are_unique(void **state) {
                 }
 }
 
+static void test_file_remove_unfinished_removes_what_a_killed_write_left_and_nothing_else(void **state) {
+        static const struct { const char *name; bool stays; } files[] = {
+                { "aik", true }, { "aik.mM1d0V", false }, { "aik.mM1d0", true }, { "aik.mM1d0V7", true }, { "aik.ab-def", true },
+                { "aik-mM1d0V", true }, { "baik.mM1d0V", true },
+        };
+        char folder[] = "/tmp/test-bytes-XXXXXX";
+        assert_non_null(mkdtemp(folder));
+        for (size_t i = 0; i < N_ELEMENTS(files); i++) {
+                _cleanup_free_ char *path = NULL;
+                assert_ok(string_format(&path, "%s/%s", folder, files[i].name));
+                assert_ok(file_write_atomic(path, span_from_string("x"), 0600));
+        }
+        _cleanup_free_ char *path = NULL, *elsewhere = NULL;
+        assert_ok(string_format(&path, "%s/aik", folder));
+        assert_ok(file_remove_unfinished(path));
+        for (size_t i = 0; i < N_ELEMENTS(files); i++) {
+                _cleanup_free_ char *file = NULL;
+                assert_ok(string_format(&file, "%s/%s", folder, files[i].name));
+                assert_int_equal(access(file, F_OK) == 0, files[i].stays);
+                unlink(file);
+        }
+        assert_int_equal(rmdir(folder), 0);
+        assert_ok(string_format(&elsewhere, "%s/gone/aik", folder));
+        assert_ok(file_remove_unfinished(elsewhere));
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_base64url_encode_rfc_vectors_match),
@@ -95,6 +123,7 @@ int main(void) {
                 cmocka_unit_test(test_hex_decode_odd_or_foreign_is_refused),
                 cmocka_unit_test(test_error_chain_describes_and_keeps_code),
                 cmocka_unit_test(test_error_table_codes_are_unique),
+                cmocka_unit_test(test_file_remove_unfinished_removes_what_a_killed_write_left_and_nothing_else),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
