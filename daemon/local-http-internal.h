@@ -29,6 +29,7 @@ typedef struct LocalExchange {
         char *target;
         LocalRequest request;
         Writer body;
+        uint64_t body_read;          /* bytes, forgotten ones too */
         bool has_begun, body_too_large, is_suspended, is_abandoned;
         AttestTicket *attest;
         ValidateTicket *validate;

@@ -19,6 +19,7 @@
 #define LISTENERS_MAX 16
 /* Connections above the limit are accepted so that they can be told so. */
 #define MHD_CONNECTIONS_MAX (LOCAL_HTTP_CLIENTS_MAX + 16)
+#define BODY_READ_MAX (16ull * LOCAL_HTTP_BODY_MAX)
 #define CONNECTION_MEMORY (32u << 10)     /* request line, headers and a piece of the body */
 
 struct LocalListener {
@@ -145,12 +146,15 @@ static enum MHD_Result exchange_answer(LocalExchange *x) {
         return r;
 }
 
-static Err *body_check_headers(LocalExchange *x) {
-        const char *encoding = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Content-Encoding");
-        const char *length = MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, "Content-Length");
+static const char *request_header(const LocalExchange *x, const char *name) {
+        return MHD_lookup_connection_value(x->connection, MHD_HEADER_KIND, name);
+}
+
+static Err *body_check_headers(LocalExchange *x, uint64_t size) {
+        const char *encoding = request_header(x, "Content-Encoding");
         if (encoding && strcasecmp(encoding, "identity") != 0)
                 return err_new(ERR_REQUEST_INVALID, "Content-Encoding: only identity is understood");
-        x->body_too_large = length && strtoull(length, NULL, 10) > LOCAL_HTTP_BODY_MAX;
+        x->body_too_large = size > LOCAL_HTTP_BODY_MAX;
         return NULL;
 }
 
@@ -158,25 +162,31 @@ static void answer_too_large(LocalExchange *x) {
         local_answer_error(x, err_new(ERR_REQUEST_INVALID, "the body is larger than %u bytes", LOCAL_HTTP_BODY_MAX), 413);
 }
 
-/* Headers only: what is refused now is never read. */
+/* Headers only. What is refused now is told at once to a client that waits for it (Expect), or would send very much; others look for an answer only
+ * behind their body: it is read, within reason, and forgotten. */
 static enum MHD_Result exchange_begin(LocalExchange *x, const char *method) {
+        const char *length = request_header(x, "Content-Length");
+        uint64_t size = length ? strtoull(length, NULL, 10) : 0;
         x->has_begun = true;
         local_route_admit(x, method, x->client->listener->metrics_only);
         if (x->answer.status == 0) {
-                Err *err = body_check_headers(x);
+                Err *err = body_check_headers(x, size);
                 if (err)
                         local_answer_error(x, err, 415);
                 else if (x->body_too_large)
                         answer_too_large(x);
         }
-        return x->answer.status != 0 ? exchange_answer(x) : MHD_YES;
+        bool at_once = size > BODY_READ_MAX || request_header(x, "Expect");
+        return x->answer.status != 0 && at_once ? exchange_answer(x) : MHD_YES;
 }
 
-/* Too much of a body is read to its end, or to the deadline, and forgotten: an answer is possible only behind it. */
-static void exchange_take_body(LocalExchange *x, Span piece) {
+/* false: enough of it. */
+static bool exchange_take_body(LocalExchange *x, Span piece) {
+        x->body_read += piece.size;
         x->body_too_large = x->body_too_large || piece.size > LOCAL_HTTP_BODY_MAX - x->body.output.size;
-        if (!x->body_too_large)
+        if (x->answer.status == 0 && !x->body_too_large)
                 writer_span(&x->body, piece);
+        return x->body_read <= BODY_READ_MAX;
 }
 
 static enum MHD_Result exchange_end(LocalExchange *x) {
@@ -201,9 +211,9 @@ static enum MHD_Result on_request(void *userdata, struct MHD_Connection *connect
         if (!x->has_begun)
                 return exchange_begin(x, method);
         if (*upload_size > 0) {
-                exchange_take_body(x, span_make(upload, *upload_size));
+                bool go_on = exchange_take_body(x, span_make(upload, *upload_size));
                 *upload_size = 0;
-                return MHD_YES;
+                return go_on ? MHD_YES : MHD_NO;
         }
         return exchange_end(x);
 }

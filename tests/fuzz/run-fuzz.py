@@ -59,6 +59,17 @@ SEEDS = {
         (b"c", b"eyJQcm90ZWN0aW9uS2V5TmFtZSI6IkEiLCJQcm90ZWN0ZWRDb250ZXh0IjoiQSJ9"),
         (b"f", b"token=expired@2 certs:status=503,retry-after=5 latency=250 clock-offset=-60"),
     ],
+    "local-request": [
+        (b"", b"GET /healthz"),
+        (b"", b"HEAD /readyz?verbose=1"),
+        (b"", b"GET /metrics?name[]=x"),
+        (b"", b"GET /v1/status"),
+        (b"", b"GET /v1/profiles/default/token?min_remaining=300"),
+        (b"", b"GET /v1/profiles/a%2Fb%20c/token?&min_remaining=%33"),
+        (b"", b'POST /v1/profiles/default/attest\n{"nonce":"Zm9vYg","timeout_sec":30}'),
+        (b"", b'POST /v1/validate\n{"token":"a.b.c","profile":"edge"}'),
+        (b"", b"DELETE /v1/profiles/default/token"),
+    ],
     "service-answer": [
         (b"c", "maa/tpm/init/*.response.json"),
         (b"r", "maa/tpm/init/*.response.json"),
