@@ -178,7 +178,7 @@ class OtherTokens(Validate):
 
     def test_wrong_use_is_a_usage_error(self):
         keys = MAA / "jwks/sharedwus-gen3.json"
-        for arguments in ((self.TPM,), ("--keys", keys), ("--keys", keys, "--at", "-1", self.TPM), ("--keys", keys, "--at", "1x", self.TPM),
+        for arguments in (("--keys", keys), ("--keys", keys, "--at", "-1", self.TPM), ("--keys", keys, "--at", "1x", self.TPM),
                           ("--keys", keys, "--nonce", "0", self.TPM), ("--keys", keys, "--nonce", "", self.TPM),
                           ("--keys", keys, "--allow-alg", "none", self.TPM), ("--keys", keys, "--allow-alg", "HS256", self.TPM),
                           ("--keys", keys, "--signature-only", "--issuer", "https://x", self.TPM), ("--keys", keys, self.TPM, self.TPM)):
