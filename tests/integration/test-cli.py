@@ -182,7 +182,7 @@ def test_attest_retries_within_its_timeout_then_gives_the_error():
         answer = json.loads(attestctl("attest", "--nonce", "01", "--timeout", "60", "--json", check=0)[1])
         assert answer["attempts"] >= 2, answer
         set_faults("init:status=503")
-        _, output, err = attestctl("attest", "--nonce", "02", "--timeout", "1", "--json", check=CODES["ServiceUnavailable"])
+        _, output, err = attestctl("attest", "--nonce", "02", "--timeout", "6", "--json", check=CODES["ServiceUnavailable"])
         assert json.loads(output)["error"]["code"] == "ServiceUnavailable", output
         assert "503" in err, err
         set_faults("token=wrong-nonce@1")
