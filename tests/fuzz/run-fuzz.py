@@ -12,6 +12,7 @@ import argparse
 import concurrent.futures
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,15 @@ import tempfile
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 VECTORS = pathlib.Path(os.environ.get("ATTESTD_VECTORS") or ROOT / "../shared/vectors")
 SEED_SIZE_MAX = 1 << 20
+
+
+def vbs_package():
+    """A VBS enclave report (ntenclv.h) with one module and one block of an unknown type; no real one is public."""
+    module = bytes(96) + struct.pack("<I", 7) + "vertdll.dll\0".encode("utf-16-le")
+    blocks = struct.pack("<II", 1, 8 + len(module)) + module + struct.pack("<II", 9, 11) + b"abc"
+    statement = struct.pack("<II", 224 + len(blocks), 1) + bytes(216) + blocks
+    return struct.pack("<IIIIII", 24 + len(statement) + 256, 1, 1, len(statement), 256, 0) + statement + bytes(256)
+
 
 # target: list of (prefix, pattern below the vectors' folder, or the seed itself as bytes)
 SEEDS = {
@@ -51,6 +61,14 @@ SEEDS = {
         (b"", "maa/policy/*.jws"),
         (b"", "maa/other/*.jwt"),
         (b"", b"eyJhbGciOiJFUzI1NiIsImtpZCI6ImVjIn0.e30.AAAA"),
+    ],
+    "paravisor-report": [
+        (b"", "maa/hcl/*.bin"),
+        (b"", "tpm/*/hcl_report.bin"),
+    ],
+    "vbs-report": [
+        (b"", vbs_package()),
+        (b"VKAS" + struct.pack("<II", 1, 5) + b"VRCH" + struct.pack("<IIIII", 0, 4, 2, len(vbs_package()), 3) + b"attrno", vbs_package() + b"sig"),
     ],
     "instance-request": [
         (b"b", "maa/tpm/init/request*.json"),
