@@ -292,8 +292,8 @@ static int on_name_reply(sd_bus_message *reply, void *userdata, sd_bus_error *er
                 bus_retry(bus, BUS_RETRY_USEC);
                 return 0;
         }
+        log_message(bus->failure_logged ? LOG_NOTICE : LOG_DEBUG, "the name " BUS_NAME " is ours");
         bus->failure_logged = false;
-        log_message(LOG_DEBUG, "the name " BUS_NAME " is ours");
         return 0;
 }
 
