@@ -24,6 +24,7 @@
 #define CHILD_FD 3
 /* How long a collector of ours may take to leave after its end of file, and after SIGKILL (a chip that hangs holds its process). */
 #define EXIT_MSEC 2000
+#define KILLED_MSEC 500
 
 struct Collector {
         sd_bus *bus;
@@ -89,6 +90,9 @@ static int spawn_with_fd(const char *program, char *const *arguments, int fd, pi
                 return r;
         /* glibc clears FD_CLOEXEC even where fd is CHILD_FD already */
         r = posix_spawn_file_actions_adddup2(&actions, fd, CHILD_FD);
+        /* nothing else of ours is the collector's, whatever libraries opened without FD_CLOEXEC: connections to the network among it */
+        if (r == 0)
+                r = posix_spawn_file_actions_addclosefrom_np(&actions, CHILD_FD + 1);
         if (r == 0)
                 r = posix_spawn(ret_pid, program, &actions, NULL, arguments, environ);
         posix_spawn_file_actions_destroy(&actions);
@@ -122,7 +126,8 @@ static Err *connect_socket(const char *path, int *ret_fd) {
         if (n < 0 || (size_t) n >= sizeof(address.sun_path))
                 return err_new(ERR_COLLECTOR_UNAVAILABLE, "the socket path %s is longer than the %zu bytes that a socket address holds", path,
                                sizeof(address.sun_path) - 1);
-        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        /* non-blocking: connect() waits for room in the queue of a listener that hangs */
+        _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         if (fd < 0 || connect(fd, (const struct sockaddr *) &address, sizeof(address)) < 0)
                 return err_new_errno(ERR_COLLECTOR_UNAVAILABLE, errno, "connecting to %s", path);
         *ret_fd = steal_fd(&fd);
@@ -190,7 +195,7 @@ static void end_program(pid_t pid) {
         if (wait_for_exit(pid, pidfd, EXIT_MSEC))
                 return;
         kill(pid, SIGKILL);
-        (void) wait_for_exit(pid, pidfd, EXIT_MSEC);
+        (void) wait_for_exit(pid, pidfd, KILLED_MSEC);
 }
 
 Collector *collector_free(Collector *collector) {

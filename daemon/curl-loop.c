@@ -1,8 +1,23 @@
 /* See curl-loop.h. curl tells which sockets and which timeout it wants watched; sd-event tells curl what happened there; finished transfers are collected
- * after each turn and reported from a deferred event of their own, never from inside curl. */
+ * after each turn and reported from a deferred event of their own, never from inside curl.
+ *
+ * libcurl 7.88 closes a socket that did not get connected before it says that it need not be watched any more, or says nothing at all when the next
+ * socket has the same number. So sockets are opened here: close-on-exec, because a descriptor that a child inherited keeps what was closed in the epoll
+ * set, with a pointer to a source that is gone; and a watch of a number that comes back is registered anew. */
 #include "daemon/curl-loop.h"
 
+#include <sys/socket.h>
+
 #include "daemon/log.h"
+
+#define IDLE_CONNECTIONS_MAX 8L
+
+/* What curl wants to know about a socket. */
+typedef struct Watch {
+        int fd;
+        sd_event_source *source;
+        struct Watch *next;
+} Watch;
 
 struct CurlLoop {
         sd_event *event;
@@ -10,6 +25,7 @@ struct CurlLoop {
         sd_event_source *timer;
         sd_event_source *collect;    /* deferred: finished transfers are waiting */
         CurlJob *jobs;
+        Watch *watches;
 };
 
 struct CurlJob {
@@ -83,21 +99,62 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
+static void watch_free(CurlLoop *loop, Watch *watch) {
+        if (!watch)
+                return;
+        for (Watch **place = &loop->watches; *place; place = &(*place)->next)
+                if (*place == watch) {
+                        *place = watch->next;
+                        break;
+                }
+        sd_event_source_disable_unref(watch->source);
+        free(watch);
+}
+
+static int watch_add(CurlLoop *loop, int fd, uint32_t events) {
+        Watch *watch = calloc(1, sizeof(Watch));
+        if (!watch)
+                return -1;
+        *watch = (Watch) { .fd = fd, .next = loop->watches };
+        loop->watches = watch;
+        if (sd_event_add_io(loop->event, &watch->source, fd, events, on_io, loop) < 0) {
+                watch_free(loop, watch);
+                return -1;
+        }
+        curl_multi_assign(loop->multi, fd, watch);
+        return 0;
+}
+
 static int on_want_socket(CURL *handle, curl_socket_t fd, int what, void *userdata, void *socket_userdata) {
         CurlLoop *loop = userdata;
-        sd_event_source *source = socket_userdata;
+        Watch *watch = socket_userdata;
         if (what == CURL_POLL_REMOVE) {
-                sd_event_source_disable_unref(source);
+                watch_free(loop, watch);
                 curl_multi_assign(loop->multi, fd, NULL);
                 return 0;
         }
         uint32_t events = (what & CURL_POLL_IN ? (uint32_t) EPOLLIN : 0) | (what & CURL_POLL_OUT ? (uint32_t) EPOLLOUT : 0);
-        if (source)
-                return sd_event_source_set_io_events(source, events) < 0 ? -1 : 0;
-        if (sd_event_add_io(loop->event, &source, fd, events, on_io, loop) < 0)
-                return -1;
-        curl_multi_assign(loop->multi, fd, source);
-        return 0;
+        if (watch)
+                return sd_event_source_set_io_events(watch->source, events) < 0 ? -1 : 0;
+        return watch_add(loop, fd, events);
+}
+
+static curl_socket_t on_open_socket(void *userdata, curlsocktype purpose, struct curl_sockaddr *address) {
+        CurlLoop *loop = userdata;
+        int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+        for (Watch *watch = loop->watches; fd >= 0 && watch; watch = watch->next)
+                if (watch->fd == fd) {
+                        sd_event_source_set_enabled(watch->source, SD_EVENT_OFF);
+                        sd_event_source_set_enabled(watch->source, SD_EVENT_ON);
+                }
+        return fd;
+}
+
+static Err *watch_sockets(CurlLoop *loop, CURL *handle) {
+        CURLcode code = curl_easy_setopt(handle, CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
+        if (code == CURLE_OK)
+                code = curl_easy_setopt(handle, CURLOPT_OPENSOCKETDATA, loop);
+        return code == CURLE_OK ? NULL : err_new_native(ERR_INTERNAL, ERR_DOMAIN_CURL, code, "preparing a transfer: %s", curl_easy_strerror(code));
 }
 
 static int on_want_timer(CURLM *multi, long timeout_msec, void *userdata) {
@@ -119,6 +176,8 @@ CurlLoop *curl_loop_free(CurlLoop *loop) {
                 curl_job_free(loop->jobs);
         if (loop->multi)
                 curl_multi_cleanup(loop->multi);
+        while (loop->watches)
+                watch_free(loop, loop->watches);
         sd_event_source_disable_unref(loop->timer);
         sd_event_source_disable_unref(loop->collect);
         sd_event_unref(loop->event);
@@ -147,6 +206,7 @@ Err *curl_loop_new(sd_event *event, CurlLoop **ret) {
         curl_multi_setopt(loop->multi, CURLMOPT_SOCKETDATA, loop);
         curl_multi_setopt(loop->multi, CURLMOPT_TIMERFUNCTION, on_want_timer);
         curl_multi_setopt(loop->multi, CURLMOPT_TIMERDATA, loop);
+        curl_multi_setopt(loop->multi, CURLMOPT_MAXCONNECTS, IDLE_CONNECTIONS_MAX);
         *ret = steal_ptr(&loop);
         return NULL;
 }
@@ -161,6 +221,8 @@ Err *curl_loop_start(CurlLoop *loop, const HttpRequest *request, const Transport
                 job->next->place = &job->next;
         loop->jobs = job;
         Err *err = transfer_new(request, options, &job->response, &job->transfer);
+        if (!err)
+                err = watch_sockets(loop, transfer_handle(job->transfer));
         if (!err) {
                 CURLMcode code = curl_multi_add_handle(loop->multi, transfer_handle(job->transfer));
                 if (code != CURLM_OK)
