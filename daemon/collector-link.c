@@ -17,8 +17,9 @@ struct CollectorCall {
 
 struct CollectorLink {
         sd_event *event;
-        const CollectorOptions *options;
+        CollectorOptions options;
         Collector *collector;
+        bool knows_key;                 /* a call succeeded, so there is a key: from now on none takes as long as making one */
         CollectorCall *queue;
         size_t n_queued;
         sd_event_source *pump;          /* deferred: send the head of the queue */
@@ -112,8 +113,13 @@ static int on_ping_reply(sd_bus_message *reply, void *userdata, sd_bus_error *er
 static void link_send_ping(CollectorLink *link) {
         sd_bus_message *message = NULL;
         Err *err = collector_ping_call(link->collector, &message);
-        if (!err && sd_bus_call_async(collector_bus(link->collector), &link->ping, message, on_ping_reply, link, UINT64_MAX) < 0)
-                link->ping = NULL;
+        int r = err ? 0 : sd_bus_call_async(collector_bus(link->collector), &link->ping, message, on_ping_reply, link, UINT64_MAX);
+        if (r < 0)
+                err = err_new_errno(ERR_COLLECTOR_UNAVAILABLE, r, "sending a ping");
+        if (err) {
+                link->ping = NULL; /* the next call tries with a new connection */
+                log_error(LOG_WARNING, NULL, err, "asking the collector when the TPM is back");
+        }
         sd_bus_message_unref(message);
         err_free(err);
 }
@@ -132,6 +138,7 @@ static void link_note_outcome(CollectorLink *link, const Err *err) {
                 link_disconnect(link);
                 break;
         case ERR_NONE:
+                link->knows_key = true;
                 link_set_health(link, TPM_HEALTH_OK);
                 break;
         default:
@@ -155,7 +162,9 @@ static Err *link_connect(CollectorLink *link) {
         if (link->collector && sd_bus_is_open(collector_bus(link->collector)) > 0)
                 return NULL;
         link_disconnect(link);
-        TRY(collector_open(link->options, &link->collector));
+        CollectorOptions options = link->options;
+        link->options.socket_fd = -1; /* a socket that was passed in is spent now; the number may be another file's next time */
+        TRY(collector_open(&options, &link->collector));
         int r = sd_bus_attach_event(collector_bus(link->collector), link->event, SD_EVENT_PRIORITY_NORMAL);
         if (r < 0) {
                 link->collector = collector_free(link->collector);
@@ -165,14 +174,14 @@ static Err *link_connect(CollectorLink *link) {
 }
 
 static Err *link_send(CollectorLink *link, CollectorCall *call) {
-        if (link->health == TPM_HEALTH_STUCK)
+        if (link->health == TPM_HEALTH_STUCK && link->ping)
                 return err_new(ERR_TPM_STUCK, "the TPM has not come back from an earlier command");
         TRY(link_connect(link));
         sd_bus_message *message = NULL;
         TRY(call->is_quote ? collector_quote_call(link->collector, bytes_span(&call->qualifying_data), &message)
                            : collector_info_call(link->collector, &message));
         int r = sd_bus_call_async(collector_bus(link->collector), &call->slot, message, on_reply, call,
-                                  call->is_quote ? COLLECTOR_QUOTE_USEC : COLLECTOR_INFO_USEC);
+                                  call->is_quote || link->knows_key ? COLLECTOR_QUOTE_USEC : COLLECTOR_INFO_USEC);
         sd_bus_message_unref(message);
         if (r < 0) {
                 link_disconnect(link);
@@ -203,7 +212,7 @@ Err *collector_link_new(sd_event *event, const CollectorOptions *options, Collec
         if (!link)
                 return err_oom();
         link->event = sd_event_ref(event);
-        link->options = options;
+        link->options = *options;
         link->changed = changed;
         link->userdata = userdata;
         int r = sd_event_add_defer(event, &link->pump, on_pump, link);

@@ -16,7 +16,7 @@ const char *tpm_health_to_string(TpmHealth health);
 
 typedef struct CollectorLink CollectorLink;
 typedef void (*CollectorLinkChanged)(void *userdata);   /* health changed */
-/* options are borrowed and must outlive the link. */
+/* What options point at is borrowed and must outlive the link; a socket in them is taken. */
 Err *collector_link_new(sd_event *event, const CollectorOptions *options, CollectorLinkChanged changed, void *userdata, CollectorLink **ret) _must_check_;
 CollectorLink *collector_link_free(CollectorLink *link);
 DEFINE_CLEANUP(CollectorLink, collector_link_free)
