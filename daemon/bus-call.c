@@ -1,7 +1,7 @@
 /* Who calls, and calls that are answered later.
  *
  * The bus itself says who its clients are (GetConnectionCredentials: uid and groups as they were when the client connected). /proc is not asked: a process
- * id may belong to somebody else by the time it is looked at. */
+ * id may belong to somebody else by the time it is looked at. The answer is waited for on the loop, like everything else. */
 #include <errno.h>
 
 #include "daemon/bus-internal.h"
@@ -13,6 +13,8 @@ struct BusCall {
         sd_bus_track *track;
         AttestTicket *attest;
         ValidateTicket *validate;
+        sd_bus_slot *credentials;                   /* the question who the sender is */
+        BusMethod method;                           /* what comes after that */
         BusCall *next;
 };
 
@@ -73,27 +75,6 @@ static Err *credentials_read(sd_bus_message *reply, Caller *ret) {
         return NULL;
 }
 
-static Err *bus_caller(Bus *bus, sd_bus_message *message, Caller *ret) {
-        _cleanup_(sd_bus_message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
-        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        const char *sender = sd_bus_message_get_sender(message);
-        if (!sender)
-                return err_new(ERR_ACCESS_DENIED, "a message without a sender");
-        TRY(bus_error(sd_bus_message_new_method_call(bus->bus, &call, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
-                                                     "GetConnectionCredentials"), "making a message"));
-        TRY(bus_error(sd_bus_message_append(call, "s", sender), "making a message"));
-        int r = sd_bus_call(bus->bus, call, BUS_CREDENTIALS_USEC, &error, &reply);
-        if (r < 0)
-                return err_new_errno(ERR_BUS_FAILED, r, "asking the bus who %s is", sender);
-        return credentials_read(reply, ret);
-}
-
-Err *bus_authorise(Bus *bus, sd_bus_message *message) {
-        _cleanup_(caller_done) Caller caller = {};
-        TRY(bus_caller(bus, message, &caller));
-        return access_check(manager_config(bus->manager), &caller);
-}
-
 static Err *option_read(sd_bus_message *message, const char *name, bool *seen, uint64_t *ret) {
         const char *key, *contents;
         char type;
@@ -136,6 +117,7 @@ static BusCall *bus_call_free(BusCall *call) {
                         call->bus->n_calls--;
                         break;
                 }
+        sd_bus_slot_unref(call->credentials);
         attest_ticket_cancel(call->attest);
         validate_ticket_cancel(call->validate);
         sd_bus_track_unref(call->track);
@@ -180,6 +162,59 @@ static Err *bus_call_new(Bus *bus, sd_bus_message *message, BusCall **ret) {
         return NULL;
 }
 
+/* ---- who calls ---- */
+
+static Err *judge_sender(const BusCall *call, sd_bus_message *reply) {
+        _cleanup_(caller_done) Caller caller = { .uid = (uid_t) -1, .gid = (gid_t) -1 };
+        const sd_bus_error *failure = sd_bus_message_get_error(reply);
+        if (failure)
+                return err_new(ERR_BUS_FAILED, "asking the bus who %s is: %s", sd_bus_message_get_sender(call->message), failure->message ?: failure->name);
+        TRY(credentials_read(reply, &caller));
+        return access_check(manager_config(call->bus->manager), &caller);
+}
+
+/* The call is over before the method begins: what waits from now on is a call of the method's own. */
+static int on_credentials(sd_bus_message *reply, void *userdata, sd_bus_error *unused) {
+        BusCall *call = userdata;
+        Bus *bus = call->bus;
+        BusMethod method = call->method;
+        _cleanup_(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *message = sd_bus_message_ref(call->message);
+        Err *err = judge_sender(call, reply);
+        bus_call_free(call);
+        int r = err ? bus_fail(&error, err) : method(bus, message, &error);
+        if (r < 0 || sd_bus_error_is_set(&error))
+                sd_bus_reply_method_errno(message, r, &error);
+        return 0;
+}
+
+static Err *ask_for_credentials(BusCall *call, const char *sender) {
+        _cleanup_(sd_bus_message_unrefp) sd_bus_message *question = NULL;
+        TRY(bus_error(sd_bus_message_new_method_call(call->bus->bus, &question, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+                                                     "GetConnectionCredentials"), "making a message"));
+        TRY(bus_error(sd_bus_message_append(question, "s", sender), "making a message"));
+        return bus_error(sd_bus_call_async(call->bus->bus, &call->credentials, question, on_credentials, call, BUS_CREDENTIALS_USEC), "asking the bus who calls");
+}
+
+static Err *authorise(Bus *bus, sd_bus_message *message, BusMethod method) {
+        _cleanup_(bus_call_freep) BusCall *call = NULL;
+        const char *sender = sd_bus_message_get_sender(message);
+        if (!sender)
+                return err_new(ERR_ACCESS_DENIED, "a message without a sender");
+        TRY(bus_call_new(bus, message, &call));
+        call->method = method;
+        TRY(ask_for_credentials(call, sender));
+        call = NULL; /* it stands in bus->calls until its answer */
+        return NULL;
+}
+
+int bus_authorise(Bus *bus, sd_bus_message *message, BusMethod method, sd_bus_error *error) {
+        Err *err = authorise(bus, message, method);
+        return err ? bus_fail(error, err) : 1;
+}
+
+/* ---- answers that come later ---- */
+
 static void call_answer_error(BusCall *call, const Err *err) {
         sd_bus_error error = SD_BUS_ERROR_MAKE_CONST(err_code_info(err_code(err))->dbus_name, err_describe(err));
         sd_bus_reply_method_error(call->message, &error);
@@ -203,8 +238,9 @@ static int attest_reply(sd_bus_message *message, const AttestResult *result) {
 static void call_attested(void *userdata, const Err *err, const AttestResult *result) {
         _cleanup_(bus_call_freep) BusCall *call = userdata;
         call->attest = NULL;
-        if (err || attest_reply(call->message, result) < 0)
-                call_answer_error(call, err);
+        _cleanup_(err_freep) Err *failed = err ? err_copy(err) : bus_error(attest_reply(call->message, result), "answering with the token");
+        if (failed)
+                call_answer_error(call, failed);
 }
 
 Err *bus_call_attest(Bus *bus, sd_bus_message *message, Profile *profile, Span nonce, uint64_t timeout_usec) {

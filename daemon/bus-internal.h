@@ -52,8 +52,10 @@ int bus_add_profiles(Bus *bus);
 Err *bus_profile_path(const char *name, char **ret) _must_check_;
 
 /* bus-call.c */
-/* NULL if the sender may read tokens and direct the daemon. */
-Err *bus_authorise(Bus *bus, sd_bus_message *message) _must_check_;
+/* Runs method, and answers what it returns like sd-bus does, once the bus has said that the sender may read tokens and direct the daemon; else answers
+ * why not. For handlers: return bus_authorise(bus, message, method, error). */
+typedef int (*BusMethod)(Bus *bus, sd_bus_message *message, sd_bus_error *error);
+int bus_authorise(Bus *bus, sd_bus_message *message, BusMethod method, sd_bus_error *error);
 /* Reads a{sv} that may hold seconds (u) under that one name. Error: INVALID_ARGUMENT. */
 Err *bus_read_seconds_option(sd_bus_message *message, const char *name, uint64_t *ret) _must_check_;
 /* Begin a call that is answered later; a client that leaves the bus cancels it. */

@@ -14,11 +14,7 @@ static int get_property(sd_bus *sd, const char *path, const char *interface, con
         return bus_append_property(reply, properties, N_ELEMENTS(properties), name);
 }
 
-static int method_attest(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        Bus *bus = userdata;
-        Err *err = bus_authorise(bus, message);
-        if (err)
-                return bus_fail(error, err);
+static int attest(Bus *bus, sd_bus_message *message, sd_bus_error *error) {
         const char *name;
         const void *nonce;
         size_t nonce_size;
@@ -30,12 +26,16 @@ static int method_attest(sd_bus_message *message, void *userdata, sd_bus_error *
                 return r;
         Profile *profile;
         uint64_t timeout_sec;
-        err = bus_read_seconds_option(message, "timeout-sec", &timeout_sec);
+        Err *err = bus_read_seconds_option(message, "timeout-sec", &timeout_sec);
         if (!err)
                 err = manager_find_profile(bus->manager, name, &profile);
         if (!err)
                 err = bus_call_attest(bus, message, profile, span_make(nonce, nonce_size), timeout_sec * USEC_PER_SEC);
         return err ? bus_fail(error, err) : 1;
+}
+
+static int method_attest(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        return bus_authorise(userdata, message, attest, error);
 }
 
 /* Open to everybody: it tells nothing that the caller's token does not say. */
@@ -92,12 +92,13 @@ static int method_list_profiles(sd_bus_message *message, void *userdata, sd_bus_
         return sd_bus_send(NULL, reply, NULL);
 }
 
-static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *error) {
-        Bus *bus = userdata;
-        Err *err = bus_authorise(bus, message);
-        if (!err)
-                err = manager_reload(bus->manager);
+static int reload(Bus *bus, sd_bus_message *message, sd_bus_error *error) {
+        Err *err = manager_reload(bus->manager);
         return err ? bus_fail(error, err) : sd_bus_reply_method_return(message, NULL);
+}
+
+static int method_reload(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        return bus_authorise(userdata, message, reload, error);
 }
 
 #define READ_ONLY(name, signature) SD_BUS_PROPERTY(name, signature, get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)

@@ -60,18 +60,17 @@ static int get_property(sd_bus *sd, const char *path, const char *interface, con
         return bus_append_property(reply, properties, N_ELEMENTS(properties), name);
 }
 
-/* The profile that a message is for, if its sender may direct it. */
-static Err *authorised_profile(Bus *bus, sd_bus_message *message, Profile **ret) {
-        TRY(bus_authorise(bus, message));
+/* The profile that a message is for. */
+static Err *addressed_profile(Bus *bus, sd_bus_message *message, Profile **ret) {
         *ret = profile_of_path(bus, sd_bus_message_get_path(message));
         return *ret ? NULL : err_new(ERR_NO_SUCH_PROFILE, "there is no profile at %s", sd_bus_message_get_path(message));
 }
 
-static int method_get_token(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+static int get_token(Bus *bus, sd_bus_message *message, sd_bus_error *error) {
         Profile *profile;
         const char *token;
         uint64_t min_remaining_sec, expires_usec;
-        Err *err = authorised_profile(userdata, message, &profile);
+        Err *err = addressed_profile(bus, message, &profile);
         if (!err)
                 err = bus_read_seconds_option(message, "min-remaining-sec", &min_remaining_sec);
         if (!err)
@@ -79,22 +78,34 @@ static int method_get_token(sd_bus_message *message, void *userdata, sd_bus_erro
         return err ? bus_fail(error, err) : sd_bus_reply_method_return(message, "s", token);
 }
 
-static int method_renew(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+static int method_get_token(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        return bus_authorise(userdata, message, get_token, error);
+}
+
+static int renew(Bus *bus, sd_bus_message *message, sd_bus_error *error) {
         Profile *profile;
-        Err *err = authorised_profile(userdata, message, &profile);
+        Err *err = addressed_profile(bus, message, &profile);
         if (err)
                 return bus_fail(error, err);
         profile_renew(profile);
         return sd_bus_reply_method_return(message, NULL);
 }
 
-static int method_forget(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+static int method_renew(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        return bus_authorise(userdata, message, renew, error);
+}
+
+static int forget(Bus *bus, sd_bus_message *message, sd_bus_error *error) {
         Profile *profile;
-        Err *err = authorised_profile(userdata, message, &profile);
+        Err *err = addressed_profile(bus, message, &profile);
         if (err)
                 return bus_fail(error, err);
         profile_forget(profile);
         return sd_bus_reply_method_return(message, NULL);
+}
+
+static int method_forget(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        return bus_authorise(userdata, message, forget, error);
 }
 
 #define READ_ONLY(name, signature) SD_BUS_PROPERTY(name, signature, get_property, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE)
