@@ -96,14 +96,17 @@ static uint64_t boottime_usec(Profile *profile) {
 }
 
 static Err *errand_start_session(Errand *errand);
+static void errand_failed(Errand *errand, const Err *err);
 
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         Errand *errand = userdata;
+        Profile *profile = errand->profile;
         errand->retry = sd_event_source_disable_unref(errand->retry);
-        Err *err = errand_start_session(errand);
-        if (err)
-                log_error(LOG_ERR, errand->profile->name, err, "starting an attempt");
-        err_free(err);
+        _cleanup_(err_freep) Err *err = errand_start_session(errand);
+        if (!err)
+                return 0;
+        errand_failed(errand, err);
+        manager_notify_profile_changed(profile->manager, profile);
         return 0;
 }
 
@@ -144,8 +147,8 @@ static void errand_succeeded(Errand *errand, Session *session) {
         const Token *token = session_token(session);
         const AttestResult result = {
                 .token = session_token_text(session),
-                .issued_usec = token->issued_sec * USEC_PER_SEC,
-                .expires_usec = token->expires_sec * USEC_PER_SEC,
+                .issued_usec = profile_usec_of_date(token->issued_sec),
+                .expires_usec = profile_usec_of_date(token->expires_sec),
                 .n_attempts = errand->n_attempts,
                 .instance = errand->profile->config->url,
         };
@@ -280,7 +283,7 @@ Err *profile_attest(Profile *profile, Span nonce, uint64_t timeout_usec, Profile
                 int r = sd_event_add_time(manager_event(profile->manager), &ticket->timer, CLOCK_BOOTTIME, ticket->deadline_usec, USEC_PER_MSEC,
                                           on_ticket_deadline, ticket);
                 if (r < 0) {
-                        ticket_free(ticket);
+                        attest_ticket_cancel(ticket);
                         return err_new_errno(ERR_INTERNAL, r, "setting a deadline");
                 }
         }

@@ -260,7 +260,9 @@ static Err *take_profile(Manager *manager, ConfigProfile *configured, Profile **
                 return profile_reconfigure(known, config);
         }
         TRY(profile_new(manager, configured->name, config, &list[*n]));
-        profile_start(list[(*n)++], manager->info);
+        if (!manager->info_call) /* else it starts with the others, when the TPM has said who it is */
+                profile_start(list[*n], manager->info);
+        (*n)++;
         return NULL;
 }
 
@@ -344,7 +346,8 @@ static int passed_in_collector_socket(void) {
         char **names = NULL;
         int found = -1, n = sd_listen_fds_with_names(false, &names);
         for (int i = 0; i < n; i++) {
-                if (string_equal(names[i], "tpm"))
+                /* A listening one is the collector's own, whose path is known. */
+                if (string_equal(names[i], "tpm") && sd_is_socket(SD_LISTEN_FDS_START + i, AF_UNIX, SOCK_STREAM, /* listening= */ 0) > 0)
                         found = SD_LISTEN_FDS_START + i;
                 free(names[i]);
         }
@@ -385,7 +388,9 @@ Err *manager_new(const ManagerOptions *options, Manager **ret) {
         log_set_level(manager_config(manager)->log_level);
         if (mkdir(config_runtime_directory(), 0755) < 0 && errno != EEXIST)
                 return err_new_errno(ERR_IO, errno, "creating %s", config_runtime_directory());
-        TRY(store_clean(config_runtime_directory()));
+        _cleanup_(err_freep) Err *clean_err = store_clean(config_runtime_directory());
+        if (clean_err)
+                log_error(LOG_WARNING, NULL, clean_err, "tidying up what a killed predecessor left behind");
         TRY(bus_new(manager, &manager->bus));
         TRY(local_http_new(manager, &manager->http));
         TRY(collector_link_get_info(manager->collector, on_first_info, manager, &manager->info_call));

@@ -34,6 +34,7 @@ struct Profile {
 
 uint64_t profile_now_usec(void);                    /* realtime */
 uint64_t profile_random(void);
+uint64_t profile_usec_of_date(uint64_t sec);        /* of a token's claim; what does not fit is as late as can be */
 /* Starts an attempt of the profile's own, unless one is under way. */
 void profile_start_own(Profile *profile);
 /* After an own errand ended without anybody waiting any more. */

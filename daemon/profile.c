@@ -9,6 +9,8 @@
 #include "daemon/store.h"
 
 #define SLACK_SHARE 10 /* the slack that is taken off a token's life is at most a tenth of it */
+#define RENEWAL_MIN_USEC USEC_PER_SEC /* between two tokens, however short they live */
+#define TIME_MAX_SEC (UINT64_MAX / 4 / USEC_PER_SEC) /* dates of a token are below 2^53 seconds, which is more than 64 bits of microseconds */
 
 uint64_t profile_now_usec(void) {
         struct timespec now;
@@ -50,6 +52,10 @@ static uint64_t served_until(const Profile *profile) {
         return profile->expires_usec - MIN_OF(profile->config->clock_skew_sec * USEC_PER_SEC, life / SLACK_SHARE);
 }
 
+uint64_t profile_usec_of_date(uint64_t sec) {
+        return MIN_OF(sec, TIME_MAX_SEC) * USEC_PER_SEC;
+}
+
 static bool is_attested(const Profile *profile) {
         return profile->token && profile_now_usec() < served_until(profile);
 }
@@ -80,18 +86,31 @@ void profile_get_status(Profile *profile, ProfileStatus *ret) {
                 ret->verdicts[pcr] = profile->findings.verdicts[pcr];
 }
 
+/* Whoever asks again and again does not make us ask the service again and again: not for a life that its tokens do not have, and after a failure the
+ * schedule says when. */
+static Err *token_too_short(Profile *profile, uint64_t remaining_sec, uint64_t min_remaining_sec) {
+        uint64_t life_sec = (served_until(profile) - MIN_OF(served_until(profile), profile->issued_usec)) / USEC_PER_SEC;
+        const char *outlook = "it is being renewed";
+        if (min_remaining_sec >= life_sec)
+                outlook = "a new one would live no longer than that";
+        else if (profile->n_failures_in_row > 0)
+                outlook = "renewing it has failed and is tried again";
+        else
+                profile_renew(profile);
+        return err_new(ERR_TOKEN_LIFE_TOO_SHORT, "the token of profile %s is good for %llu s more, %llu s were asked for; %s", profile->name,
+                       (unsigned long long) remaining_sec, (unsigned long long) min_remaining_sec, outlook);
+}
+
 Err *profile_get_token(Profile *profile, uint64_t min_remaining_sec, const char **ret_token, uint64_t *ret_expires_usec) {
-        if (!is_attested(profile)) {
+        uint64_t now = profile_now_usec(), until = served_until(profile);
+        if (now >= until) {
                 if (profile->last_error)
                         return err_wrap_code(ERR_NO_TOKEN, err_copy(profile->last_error), "profile %s has no valid token", profile->name);
                 return err_new(ERR_NO_TOKEN, "profile %s has no valid token yet", profile->name);
         }
-        uint64_t remaining_sec = (served_until(profile) - profile_now_usec()) / USEC_PER_SEC;
-        if (remaining_sec < min_remaining_sec) {
-                profile_renew(profile);
-                return err_new(ERR_TOKEN_LIFE_TOO_SHORT, "the token of profile %s is good for %llu s more, %llu s were asked for; it is being renewed",
-                               profile->name, (unsigned long long) remaining_sec, (unsigned long long) min_remaining_sec);
-        }
+        uint64_t remaining_sec = (until - now) / USEC_PER_SEC;
+        if (remaining_sec < min_remaining_sec)
+                return token_too_short(profile, remaining_sec, min_remaining_sec);
         *ret_token = profile->token;
         *ret_expires_usec = profile->expires_usec;
         return NULL;
@@ -178,7 +197,8 @@ static int on_expiry(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-static void take_token(Profile *profile, StoredToken *steal_token) {
+/* since_usec: where the life begins of which RenewAt= takes a share. */
+static void take_token(Profile *profile, StoredToken *steal_token, uint64_t since_usec) {
         free(profile->token);
         free(profile->request_key);
         profile->token = steal_ptr(&steal_token->token);
@@ -187,7 +207,8 @@ static void take_token(Profile *profile, StoredToken *steal_token) {
         profile->expires_usec = steal_token->expires_usec;
         profile->expiry = sd_event_source_disable_unref(profile->expiry);
         sd_event_add_time(manager_event(profile->manager), &profile->expiry, CLOCK_REALTIME, served_until(profile), USEC_PER_SEC, on_expiry, profile);
-        plan_at(profile, schedule_renew_at(profile->config, MIN_OF(profile->issued_usec, profile_now_usec()), profile->expires_usec, profile_random()));
+        uint64_t renewal = schedule_renew_at(profile->config, since_usec, profile->expires_usec, profile_random());
+        plan_at(profile, MAX_OF(renewal, profile_now_usec() + RENEWAL_MIN_USEC));
 }
 
 static Err *write_token(const Profile *profile, const CollectorInfo *info) {
@@ -225,7 +246,8 @@ static void on_info_for_store(void *userdata, const Err *err, CollectorInfo *ste
 
 void profile_adopt_token(Profile *profile, Session *session) {
         const Token *token = session_token(session);
-        StoredToken stored = { .issued_usec = token->issued_sec * USEC_PER_SEC, .expires_usec = token->expires_sec * USEC_PER_SEC };
+        StoredToken stored = { .issued_usec = profile_usec_of_date(token->issued_sec),
+                               .expires_usec = profile_usec_of_date(token->expires_sec) };
         Err *err = string_copy(session_token_text(session), &stored.token);
         if (!err)
                 err = string_copy(session_request_key(session), &stored.request_key);
@@ -236,14 +258,26 @@ void profile_adopt_token(Profile *profile, Session *session) {
                 err_free(err);
                 return;
         }
-        take_token(profile, &stored);
+        /* From now, not from its iat: where our clock is ahead each new token would be due at once, and we would ask as fast as we can. */
+        take_token(profile, &stored, profile_now_usec());
+        if (!is_attested(profile)) {
+                profile->last_state = SESSION_FAILED;
+                err = err_new(ERR_TOKEN_EXPIRED, "the token of %s is too old when it comes, by this machine's clock", profile->config->url);
+                profile_note_failure(profile, err, true);
+                profile_schedule_retry(profile, err);
+                err_free(err);
+                return;
+        }
         profile->n_failures_in_row = 0;
         log_message(LOG_INFO, "profile %s: attested by %s, token good for %llu s", profile->name, profile->config->url,
                     (unsigned long long) ((profile->expires_usec - MIN_OF(profile->expires_usec, profile->last_success_usec)) / USEC_PER_SEC));
         if (manager_info(profile->manager))
                 keep_token(profile, manager_info(profile->manager));
         if (!profile->info_call)
-                err_free(collector_link_get_info(manager_collector(profile->manager), on_info_for_store, profile, &profile->info_call));
+                err = collector_link_get_info(manager_collector(profile->manager), on_info_for_store, profile, &profile->info_call);
+        if (err)
+                log_error(LOG_WARNING, profile->name, err, "the token will not survive a restart of the service");
+        err_free(err);
         manager_notify_profile_attested(profile->manager, profile, profile->expires_usec);
 }
 
@@ -280,7 +314,7 @@ static bool restore_token(Profile *profile, const CollectorInfo *info) {
                 stored_token_done(&stored);
                 return false;
         }
-        take_token(profile, &stored);
+        take_token(profile, &stored, MIN_OF(stored.issued_usec, now));
         profile->last_state = SESSION_ATTESTED;
         profile->last_success_usec = profile->issued_usec;
         log_message(LOG_INFO, "profile %s: took up the kept token", profile->name);
@@ -363,7 +397,7 @@ Err *profile_reconfigure(Profile *profile, Config *steal_config) {
         if (is_other_instance)
                 profile_forget(profile);
         profile->n_failures_in_row = 0;
-        if (profile->config->on_start || profile->token)
+        if (profile->is_started && (profile->config->on_start || profile->token))
                 profile_start_own(profile);
         return NULL;
 }
