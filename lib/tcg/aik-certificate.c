@@ -32,6 +32,7 @@ AikCertificate *aik_certificate_free(AikCertificate *certificate) {
                 return NULL;
         free(certificate->subject);
         free(certificate->issuer);
+        free(certificate->key_thumbprint);
         free(certificate);
         return NULL;
 }
@@ -105,6 +106,39 @@ static Err *name_text(const X509_NAME *name, char **ret) {
         return string_copy_span(span_make(text, size > 0 ? (size_t) size : 0), ret);
 }
 
+static Err *seconds_of(const ASN1_TIME *when, int64_t *ret) {
+        struct tm tm;
+        if (ASN1_TIME_to_tm(when, &tm) != 1) {
+                ERR_clear_error();
+                return err_new(ERR_AIK_CERTIFICATE_INVALID, "the AIK certificate's dates cannot be read");
+        }
+        *ret = timegm(&tm);
+        return NULL;
+}
+
+static Err *describe(X509 *certificate, AikCertificate **ret) {
+        _cleanup_(aik_certificate_freep) AikCertificate *read = calloc(1, sizeof(*read));
+        if (!read)
+                return err_oom();
+        TRY(name_text(X509_get_subject_name(certificate), &read->subject));
+        TRY(name_text(X509_get_issuer_name(certificate), &read->issuer));
+        TRY(seconds_of(X509_get0_notBefore(certificate), &read->not_before));
+        TRY(seconds_of(X509_get0_notAfter(certificate), &read->not_after));
+        EVP_PKEY *key = X509_get0_pubkey(certificate);
+        ERR_clear_error();
+        if (key)
+                err_free(jwk_thumbprint(key, &read->key_thumbprint));
+        *ret = steal_ptr(&read);
+        return NULL;
+}
+
+Err *aik_certificate_read(Span input, AikCertificate **ret) {
+        _cleanup_(x509_freep) X509 *certificate = NULL;
+        Span der;
+        TRY(parse(input, &certificate, &der));
+        return describe(certificate, ret);
+}
+
 Err *aik_certificate_check(Span input, EVP_PKEY *aik, uint64_t now, STACK_OF(X509) *roots, STACK_OF(X509) *intermediates,
                            AikCertificate **ret) {
         _cleanup_(x509_freep) X509 *certificate = NULL;
@@ -118,12 +152,9 @@ Err *aik_certificate_check(Span input, EVP_PKEY *aik, uint64_t now, STACK_OF(X50
         TRY(check_dates(certificate, (time_t) now));
         if (roots)
                 TRY(check_chain(certificate, (time_t) now, roots, intermediates));
-        _cleanup_(aik_certificate_freep) AikCertificate *checked = calloc(1, sizeof(*checked));
-        if (!checked)
-                return err_oom();
+        AikCertificate *checked;
+        TRY(describe(certificate, &checked));
         checked->chain_verified = roots != NULL;
-        TRY(name_text(X509_get_subject_name(certificate), &checked->subject));
-        TRY(name_text(X509_get_issuer_name(certificate), &checked->issuer));
-        *ret = steal_ptr(&checked);
+        *ret = checked;
         return NULL;
 }
