@@ -21,6 +21,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 VECTORS = pathlib.Path(os.environ.get("ATTESTD_VECTORS") or ROOT / "../shared/vectors")
 SEED_SIZE_MAX = 1 << 20
 
+JMESPATH_DOCUMENT = b'{"foo":[{"a":1,"b":"x","c":[3,1,2]},{"a":2.5,"b":"y","c":[[]]}],"bar":{"bar":true},"baz":null}'
+
 
 def vbs_package():
     """A VBS enclave report (ntenclv.h) with one module and one block of an unknown type; no real one is public."""
@@ -47,6 +49,21 @@ SEEDS = {
     "ima": [
         (b"", "ima/*.bin"),
         (b"", "ima/*.txt"),
+    ],
+    # document, NUL, expression
+    "jmespath": [
+        (b"", JMESPATH_DOCUMENT + b"\0" + expression)
+        for expression in (
+            b"foo[?a > `1`].{b: b, \"c\": c[::-1]} | [0]",
+            b"foo[*].c[] | sort(@)",
+            b"sort_by(foo, &a)[].b",
+            b"*.bar || !baz && @",
+            b"map(&to_string(@), foo[1:].c[])",
+            b"join(', ', foo[].b) | equals_ignore_case(@, 'X, Y')",
+            b"merge(foo[0], `{\"d\": [1, 2.5e3, null]}`).values(@)",
+            b"[sum(foo[].a), avg(foo[].a), max_by(foo, &a).b, reverse(foo), ceil(`1.5`), not_null(x, bar), type(@), keys(@), to_number('1e3')]",
+            b"[@,@]|[@,@]|[@,@]|[@,@]|[@,@]|length(to_string(@))",
+        )
     ],
     "jwk": [
         (b"", "jose/rfc/*.jwk"),
