@@ -10,7 +10,7 @@ static const CliVerb verbs[] = {
           "Attest this machine now and print the token" },
         { "token", verb_token, "[--profile P] [--decode] [--min-remaining SEC] [--json]", "Print the token that attestd holds" },
         { "wait", verb_wait, "[--profile P] [--timeout TIME] [--json]", "Wait until attestd holds a token" },
-        { "eventlog", verb_eventlog, "[--json] [--pcr LIST] FILE", "Show a firmware event log and the PCR values that it replays to" },
+        { "eventlog", verb_eventlog, "[--json] [--pcr LIST] [--running] FILE", "Show a firmware event log and the PCR values that it replays to" },
         { "ima", verb_ima, "[--json] [--bank BANK] FILE", "Show what an IMA measurement list replays to" },
         { "evidence", verb_evidence, "decode [--json] FILE", "Show what a piece of evidence says and whether its binding holds" },
         { "validate", verb_validate, "[--keys FILE|URL] [--trust-anchors PEM] [OPTIONS] TOKEN-FILE", "Judge a token: by the keys that are given, else by attestd" },

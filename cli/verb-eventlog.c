@@ -1,17 +1,19 @@
-/* attestctl eventlog: the records of a firmware event log and the PCR values that they replay to. Nothing is shown of a log that does not parse as a
+/* attestctl eventlog: the records of a firmware event log, what each says, whether its digest covers that, and the PCR values that they replay to. Nothing is shown of a log that does not parse as a
  * whole: a part of it explains no PCR. */
 #include <getopt.h>
 #include <stdio.h>
 
 #include "cli/cli.h"
 #include "cli/log-input.h"
-#include "tcg/eventlog-describe.h"
+#include "tcg/eventlog-decode.h"
+#include "tcg/eventlog-digest.h"
 
 typedef struct EventlogView {
         Bytes input;
         EventLogReplay replay;
         uint32_t pcrs;         /* to be shown */
         bool all_pcrs;
+        bool running;          /* show the PCR after each event */
 } EventlogView;
 
 static void view_done(EventlogView *view) {
@@ -41,11 +43,35 @@ static Err *add_digests(Json *json, const EventLogEvent *event) {
         return NULL;
 }
 
-static Err *event_to_json(const EventLogEvent *event, Json **ret) {
+/* The event's PCR in each of the event's banks, after it. */
+static Err *add_running(Json *json, const EventLogEvent *event, const EventLogReplay *replay) {
+        Json *running;
+        if (strcmp(eventlog_type_to_string(event->type) ?: "", "EV_NO_ACTION") == 0)
+                return NULL;
+        TRY(json_new_object(&running));
+        TRY(json_add(json, "running", running));
+        for (size_t i = 0; i < event->n_digests; i++) {
+                const PcrBank *bank = pcr_values_bank_const(&replay->pcrs, event->digests[i].alg);
+                if (bank)
+                        TRY(json_add_hex(running, hash_name(bank->alg), digest_span(&bank->values[event->pcr])));
+        }
+        return NULL;
+}
+
+static Err *add_decoded(Json *json, const EventLogEvent *event) {
+        _cleanup_eventlog_decoded_ EventLogDecoded decoded = {};
+        EventLogDigestCheck check;
+        TRY(eventlog_decode(event, &decoded));
+        TRY(eventlog_digest_check(event, &check));
+        TRY(json_add_string(json, "description", *decoded.summary ? decoded.summary : NULL));
+        TRY(json_add(json, "decoded", steal_ptr(&decoded.json)));
+        return check == EVENTLOG_DIGEST_NOT_CHECKABLE ? NULL : json_add_boolean(json, "digest_ok", check == EVENTLOG_DIGEST_OK);
+}
+
+static Err *event_to_json(const EventLogEvent *event, const EventLogReplay *replay, Json **ret) {
         _cleanup_json_ Json *json = NULL;
-        _cleanup_free_ char *type = NULL, *description = NULL;
+        _cleanup_free_ char *type = NULL;
         TRY(type_text(event, &type));
-        TRY(eventlog_describe(event, &description));
         TRY(json_new_object(&json));
         TRY(json_add_integer(json, "number", (int64_t) event->number));
         TRY(json_add_integer(json, "offset", (int64_t) event->offset));
@@ -55,12 +81,14 @@ static Err *event_to_json(const EventLogEvent *event, Json **ret) {
         TRY(add_digests(json, event));
         TRY(json_add_integer(json, "size", (int64_t) event->data.size));
         TRY(json_add_hex(json, "data", event->data));
-        TRY(json_add_string(json, "description", *description ? description : NULL));
+        TRY(add_decoded(json, event));
+        TRY(add_running(json, event, replay));
         *ret = steal_ptr(&json);
         return NULL;
 }
 
 static Err *add_events(Json *json, const EventlogView *view, EventLog *log) {
+        EventLogReplay replay = { .startup_locality = -1 };
         Json *events;
         TRY(json_new_array(&events));
         TRY(json_add(json, "events", events));
@@ -68,12 +96,12 @@ static Err *add_events(Json *json, const EventlogView *view, EventLog *log) {
                 EventLogEvent event;
                 Json *item;
                 bool more;
-                TRY(eventlog_next(log, &event, &more));
+                TRY(eventlog_replay_next(log, &replay, &event, &more));
                 if (!more)
                         return NULL;
                 if (!is_shown(view, &event))
                         continue;
-                TRY(event_to_json(&event, &item));
+                TRY(event_to_json(&event, &replay, &item));
                 TRY(json_append(events, item));
         }
 }
@@ -105,33 +133,75 @@ static Err *print_view_json(const EventlogView *view) {
         return cli_print_json(json);
 }
 
-static Err *print_event(const EventLogEvent *event) {
-        _cleanup_free_ char *type = NULL, *description = NULL;
+static const char *colour(const char *escape) {
+        return cli_use_colour() ? escape : "";
+}
+
+static void print_check(EventLogDigestCheck check) {
+        switch (check) {
+        case EVENTLOG_DIGEST_NOT_CHECKABLE:
+                break;
+        case EVENTLOG_DIGEST_OK:
+                printf("              %sdigest covers this data%s\n", colour("\x1b[32m"), colour("\x1b[0m"));
+                break;
+        case EVENTLOG_DIGEST_DIFFERS:
+                printf("              %sdigest is not of this data%s\n", colour("\x1b[31m"), colour("\x1b[0m"));
+                break;
+        }
+}
+
+static void print_details(const char *details) {
+        for (const char *line = details; *line;) {
+                size_t size = strcspn(line, "\n");
+                printf("              %.*s\n", (int) size, line);
+                line += size + (line[size] == '\n');
+        }
+}
+
+static void print_running(const EventLogEvent *event, const EventLogReplay *replay) {
+        for (size_t i = 0; i < event->n_digests; i++) {
+                const PcrBank *bank = pcr_values_bank_const(&replay->pcrs, event->digests[i].alg);
+                char hex[2 * HASH_SIZE_MAX + 1];
+                if (!bank || event->pcr >= PCR_COUNT || !(bank->mask >> event->pcr & 1))
+                        continue;
+                hex_encode_into(digest_span(&bank->values[event->pcr]), hex);
+                printf("              PCR %u is now %s:%s\n", event->pcr, hash_name(bank->alg), hex);
+        }
+}
+
+static Err *print_event(const EventlogView *view, const EventLogEvent *event, const EventLogReplay *replay) {
+        _cleanup_eventlog_decoded_ EventLogDecoded decoded = {};
+        _cleanup_free_ char *type = NULL, *pcr = NULL;
+        EventLogDigestCheck check;
         TRY(type_text(event, &type));
-        TRY(eventlog_describe(event, &description));
-        if (event->pcr < PCR_COUNT)
-                printf("%4llu  PCR %-2u  %-32s %s\n", (unsigned long long) event->number, event->pcr, type, description);
-        else
-                printf("%4llu  -       %-32s %s\n", (unsigned long long) event->number, type, description);
+        TRY(eventlog_decode(event, &decoded));
+        TRY(eventlog_digest_check(event, &check));
+        TRY(event->pcr < PCR_COUNT ? string_format(&pcr, "PCR %-2u", event->pcr) : string_copy("-     ", &pcr));
+        printf("%4llu  %s  %s%-32s%s %s\n", (unsigned long long) event->number, pcr, colour("\x1b[1m"), type, colour("\x1b[0m"), decoded.summary);
+        print_details(decoded.details);
+        print_check(check);
         for (size_t i = 0; i < event->n_digests; i++) {
                 char hex[2 * HASH_SIZE_MAX + 1];
                 hex_encode_into(digest_span(&event->digests[i]), hex);
-                printf("              %-8s %s\n", hash_name(event->digests[i].alg) ?: "other", hex);
+                printf("              %s%-8s %s%s\n", colour("\x1b[2m"), hash_name(event->digests[i].alg) ?: "other", hex, colour("\x1b[0m"));
         }
+        if (view->running && strcmp(type, "EV_NO_ACTION") != 0)
+                print_running(event, replay);
         return NULL;
 }
 
 static Err *print_view(const EventlogView *view) {
         _cleanup_(eventlog_freep) EventLog *log = NULL;
+        EventLogReplay replay = { .startup_locality = -1 };
         TRY(eventlog_open(bytes_span(&view->input), &log));
         for (;;) {
                 EventLogEvent event;
                 bool more;
-                TRY(eventlog_next(log, &event, &more));
+                TRY(eventlog_replay_next(log, &replay, &event, &more));
                 if (!more)
                         break;
                 if (is_shown(view, &event))
-                        TRY(print_event(&event));
+                        TRY(print_event(view, &event, &replay));
         }
         printf("\nReplayed PCRs\n");
         log_pcrs_print(&view->replay.pcrs, view->pcrs);
@@ -150,11 +220,12 @@ static int show_file(EventlogView *view, const char *path) {
 }
 
 int verb_eventlog(int argc, char **argv) {
-        enum { OPTION_JSON = 256, OPTION_PCR };
+        enum { OPTION_JSON = 256, OPTION_PCR, OPTION_RUNNING };
         static const struct option options[] = {
                 { "help", no_argument, NULL, 'h' },
                 { "json", no_argument, NULL, OPTION_JSON },
                 { "pcr", required_argument, NULL, OPTION_PCR },
+                { "running", no_argument, NULL, OPTION_RUNNING },
                 {},
         };
         _cleanup_(view_done) EventlogView view = { .pcrs = PCR_MASK_ALL, .all_pcrs = true };
@@ -163,9 +234,13 @@ int verb_eventlog(int argc, char **argv) {
                 case 'h':
                         return cli_help(cli_verb("eventlog"), "  --json       as a JSON object\n"
                                                               "  --pcr LIST   only these PCRs (0-7,14)\n"
+                                                              "  --running    the value of the PCR after each event\n"
                                                               "  FILE         binary_bios_measurements, or - for standard input\n");
                 case OPTION_JSON:
                         cli_set_json(true);
+                        break;
+                case OPTION_RUNNING:
+                        view.running = true;
                         break;
                 case OPTION_PCR: {
                         _cleanup_(err_freep) Err *err = pcr_mask_parse(optarg, &view.pcrs);

@@ -344,22 +344,31 @@ static Err *replay_event(EventLogReplay *replay, const EventLogEvent *event) {
         return NULL;
 }
 
+Err *eventlog_replay_next(EventLog *log, EventLogReplay *replay, EventLogEvent *ret, bool *ret_more) {
+        EventLogEvent event;
+        bool more;
+        TRY(eventlog_next(log, &event, &more));
+        for (size_t i = 0; i < log->n_banks; i++) {
+                PcrBank *bank;
+                TRY(replay_bank(replay, log->banks[i], &bank));
+        }
+        if (more) {
+                TRY(replay_event(replay, &event));
+                replay->n_events++;
+                *ret = event;
+        }
+        *ret_more = more;
+        return NULL;
+}
+
 Err *eventlog_replay(Span input, EventLogReplay *ret) {
         _cleanup_(eventlog_freep) EventLog *log = NULL;
         EventLogReplay replay = { .startup_locality = -1 };
+        bool more = true;
         TRY(eventlog_open(input, &log));
-        for (;;) {
+        while (more) {
                 EventLogEvent event;
-                bool more;
-                TRY(eventlog_next(log, &event, &more));
-                for (size_t i = 0; i < log->n_banks; i++) {
-                        PcrBank *bank;
-                        TRY(replay_bank(&replay, log->banks[i], &bank));
-                }
-                if (!more)
-                        break;
-                TRY(replay_event(&replay, &event));
-                replay.n_events++;
+                TRY(eventlog_replay_next(log, &replay, &event, &more));
         }
         *ret = replay;
         return NULL;

@@ -37,5 +37,7 @@ typedef struct EventLogReplay {
         uint64_t n_events;
         int startup_locality;         /* -1 if the log has none */
 } EventLogReplay;
+/* eventlog_next(), and the event is extended into replay, which starts as { .startup_locality = -1 }. */
+Err *eventlog_replay_next(EventLog *log, EventLogReplay *replay, EventLogEvent *ret, bool *ret_more) _must_check_;
 /* Whole log or an error: no partial value is ever returned. */
 Err *eventlog_replay(Span input, EventLogReplay *ret) _must_check_;
