@@ -348,8 +348,8 @@ static Err *bus_add_sources(Bus *bus) {
                 r = sd_event_add_defer(event, &bus->flush, bus_flush, bus);
         if (r >= 0)
                 r = sd_event_source_set_enabled(bus->flush, SD_EVENT_OFF);
-        if (r >= 0)
-                r = sd_event_source_set_priority(bus->flush, SD_EVENT_PRIORITY_NORMAL + 1);
+        if (r >= 0) /* before anything else that is ready, so that watchers see every state of a session, before the reply to its caller */
+                r = sd_event_source_set_priority(bus->flush, SD_EVENT_PRIORITY_NORMAL - 1);
         return r < 0 ? err_new_errno(ERR_BUS_FAILED, r, "adding D-Bus to the event loop") : NULL;
 }
 

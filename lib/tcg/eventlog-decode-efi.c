@@ -14,6 +14,8 @@
 #include "tcg/efi-text.h"
 #include "tcg/eventlog-decode.h"
 
+#include <ctype.h>
+
 #define GPT_ENTRY_SIZE_MIN 128
 #define GPT_NAME_SIZE 72
 
@@ -25,9 +27,19 @@ static bool is_database(const char *name) {
         return false;
 }
 
+/* PREFIX and four hex digits. */
+static bool is_numbered(const char *name, const char *prefix) {
+        size_t n = strlen(prefix);
+        if (strncmp(name, prefix, n) != 0)
+                return false;
+        for (size_t i = n; i < n + 4; i++)
+                if (!isxdigit((unsigned char) name[i]))
+                        return false;
+        return name[n + 4] == 0;
+}
+
 static bool is_boot_option(const char *name) {
-        return (strncmp(name, "Boot", 4) == 0 && strlen(name) == 8 && strspn(name + 4, "0123456789ABCDEFabcdef") == 4) ||
-                (strncmp(name, "Driver", 6) == 0 && strlen(name) == 10 && strspn(name + 6, "0123456789ABCDEFabcdef") == 4);
+        return is_numbered(name, "Boot") || is_numbered(name, "Driver");
 }
 
 static Err *decode_signatures(EventLogDecoding *d, Span value) {
