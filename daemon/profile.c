@@ -4,6 +4,7 @@
 #include <sys/random.h>
 #include <time.h>
 
+#include "base/writer.h"
 #include "daemon/log.h"
 #include "daemon/schedule.h"
 #include "daemon/store.h"
@@ -211,10 +212,36 @@ static void take_token(Profile *profile, StoredToken *steal_token, uint64_t sinc
         plan_at(profile, MAX_OF(renewal, profile_now_usec() + RENEWAL_MIN_USEC));
 }
 
+static void write_pairs(Writer *w, const char *name, const ConfigPair *pairs, size_t n_pairs) {
+        for (size_t i = 0; i < n_pairs; i++)
+                writer_format(w, "%s %s=%s\n", name, pairs[i].name, pairs[i].value);
+}
+
+/* A token that was had under other terms is not what the configuration asks for now: it may break a rule that is new. */
+static Err *terms_of(const Config *config, char **ret) {
+        _cleanup_writer_ Writer w = {};
+        writer_format(&w, "issuer %s\nalgorithms %s\npolicy-hash %s\ntrust-anchors %s\nrp-id %s\nrp-data ", config->issuer ?: "", config->algorithms ?: "",
+                      config->policy_hash ?: "", config->trust_anchors ?: "", config->rp_id ?: "");
+        writer_hex(&w, bytes_span(&config->nonce));
+        writer_string(&w, "\n");
+        write_pairs(&w, "required-claim", config->required_claims, config->n_required_claims);
+        write_pairs(&w, "custom-claim", config->custom_claims, config->n_custom_claims);
+        return writer_finish_string(&w, ret);
+}
+
 static Err *write_token(const Profile *profile, const CollectorInfo *info) {
-        _cleanup_free_ char *boot_id = NULL;
+        _cleanup_free_ char *boot_id = NULL, *terms = NULL;
+        TRY(terms_of(profile->config, &terms));
         TRY(store_boot_id(&boot_id));
-        const StoreKey key = { profile->name, profile->config->url, boot_id, info->reset_count, info->restart_count, bytes_span(&info->aik_name) };
+        const StoreKey key = {
+                .profile = profile->name,
+                .instance = profile->config->url,
+                .terms = terms,
+                .boot_id = boot_id,
+                .reset_count = info->reset_count,
+                .restart_count = info->restart_count,
+                .aik_name = bytes_span(&info->aik_name),
+        };
         const StoredToken stored = { profile->token, profile->request_key, profile->issued_usec, profile->expires_usec };
         return store_write(config_runtime_directory(), &key, &stored);
 }
@@ -294,10 +321,19 @@ void profile_forget(Profile *profile) {
 }
 
 static Err *read_token(const Profile *profile, const CollectorInfo *info, StoredToken *ret) {
-        _cleanup_free_ char *boot_id = NULL;
+        _cleanup_free_ char *boot_id = NULL, *terms = NULL;
+        TRY(terms_of(profile->config, &terms));
         const char *reason;
         TRY(store_boot_id(&boot_id));
-        const StoreKey key = { profile->name, profile->config->url, boot_id, info->reset_count, info->restart_count, bytes_span(&info->aik_name) };
+        const StoreKey key = {
+                .profile = profile->name,
+                .instance = profile->config->url,
+                .terms = terms,
+                .boot_id = boot_id,
+                .reset_count = info->reset_count,
+                .restart_count = info->restart_count,
+                .aik_name = bytes_span(&info->aik_name),
+        };
         TRY(store_read(config_runtime_directory(), &key, ret, &reason));
         if (reason)
                 log_message(LOG_NOTICE, "profile %s: the kept token is dropped: %s", profile->name, reason);
@@ -392,9 +428,12 @@ Err *profile_reconfigure(Profile *profile, Config *steal_config) {
         _cleanup_(config_freep) Config *config = steal_config;
         errands_cancel_all(profile, ERR_CANCELLED, "the configuration was read anew");
         validations_cancel_all(profile);
-        bool is_other_instance = !string_equal(profile->config->url, config->url) || !string_equal(profile->config->issuer, config->issuer);
+        _cleanup_free_ char *before = NULL, *after = NULL;
+        TRY(terms_of(profile->config, &before));
+        TRY(terms_of(config, &after));
+        bool still_fits = string_equal(profile->config->url, config->url) && string_equal(before, after);
         TRY(profile_set_config(profile, steal_ptr(&config)));
-        if (is_other_instance)
+        if (!still_fits)
                 profile_forget(profile);
         profile->n_failures_in_row = 0;
         if (profile->is_started && (profile->config->on_start || profile->token))

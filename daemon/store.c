@@ -9,7 +9,7 @@
 #include "base/json.h"
 
 #define STORE_FILE_MAX (2u << 20) /* a token of 1 MiB and what stands around it */
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 
 void stored_token_done(StoredToken *stored) {
         free(stored->token);
@@ -33,6 +33,7 @@ static Err *key_to_json(const StoreKey *key, Json *json) {
         TRY(json_add_integer(json, "version", STORE_VERSION));
         TRY(json_add_string(json, "profile", key->profile));
         TRY(json_add_string(json, "instance", key->instance));
+        TRY(json_add_string(json, "terms", key->terms));
         TRY(json_add_string(json, "boot_id", key->boot_id));
         TRY(json_add_integer(json, "reset_count", key->reset_count));
         TRY(json_add_integer(json, "restart_count", key->restart_count));
@@ -64,6 +65,7 @@ static Err *find_difference(const Json *stored, const StoreKey *key, const char 
                 { "version", "it was written by another version" },
                 { "profile", "it belongs to another profile" },
                 { "instance", "it comes from another instance" },
+                { "terms", "the configuration asks for another kind of token" },
                 { "boot_id", "the machine was rebooted" },
                 { "reset_count", "the TPM was reset" },
                 { "restart_count", "the TPM was restarted" },

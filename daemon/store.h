@@ -1,5 +1,5 @@
 /* Tokens on disk: $RUNTIME_DIRECTORY/tokens/PROFILE.json, 0600, whole or not at all. They survive a restart of the service and not a reboot, a clone or a
- * restore: each carries the key of its validity (boot id, TPM reset and restart count, AIK name, instance, request key), and one that differs is dropped. */
+ * restore: each carries the key of its validity (boot id, TPM reset and restart count, AIK name, instance, terms, request key), and one that differs is dropped. */
 #pragma once
 
 #include "base/bytes.h"
@@ -7,6 +7,7 @@
 typedef struct StoreKey {
         const char *profile;
         const char *instance;
+        const char *terms;           /* what was asked for and by which rules it was believed, as one text */
         const char *boot_id;         /* /proc/sys/kernel/random/boot_id */
         uint32_t reset_count, restart_count;
         Span aik_name;

@@ -78,6 +78,37 @@ def test_token_of_another_boot_is_dropped():
         assert profile()["Attempts"] == 1
 
 
+def reload():
+    subprocess.run(["busctl", "--address=" + os.environ["DBUS_SYSTEM_BUS_ADDRESS"], "call", "org.attestd1", "/org/attestd1", "org.attestd1.Manager",
+                    "Reload"], check=True, capture_output=True, timeout=SLOW)
+
+
+def test_token_does_not_outlive_the_rules_that_it_was_believed_by():
+    pin = {"Token_PolicyHash": "A" * 43}     # of no policy that there is
+    with Daemon():
+        token()
+    daemon = Daemon(**pin)
+    try:
+        wait_until(lambda: attestctl("status", "--json")[0] == 0 and profile()["Failures"] >= 1, SLOW, "a failure")
+        assert attestctl("token")[0] == error_table()["NoToken"]["exit_status"]
+        daemon.configure({})
+        reload()
+        with daemon:
+            token()
+            daemon.configure(pin)
+            reload()
+            assert attestctl("token")[0] == error_table()["NoToken"]["exit_status"]
+            daemon.configure({})
+            reload()
+            attestctl("wait", "--timeout", str(SLOW), check=0)
+            reload()                         # nothing new: the token stays until the next one is there
+            assert attestctl("token")[0] == 0
+    finally:
+        if daemon.process.poll() is None:
+            daemon.process.kill()
+            daemon.process.wait()
+
+
 def test_token_is_renewed_before_it_ends():
     with Daemon(Schedule_RenewAt="1-1%"):
         first = token()

@@ -41,7 +41,7 @@ class LocalConnection(http.client.HTTPConnection):
         self.sock.connect(os.environ["ATTESTD_SOCKET"])
 
 
-def ask(method, path, body=None, timeout=30.0):
+def ask(method, path, body=None, timeout=90.0):
     connection = LocalConnection(timeout)
     try:
         connection.request(method, path, json.dumps(body) if body is not None else None)
@@ -255,6 +255,11 @@ class Stress:
     def happen_tpm_stopped(self):
         self.pause(int(os.environ["SWTPM_PID"]), self.source.uniform(0.1, 0.8))
 
+    def happen_tpm_hangs(self):
+        """Beyond the deadline of a quote, where there is time for it: health goes to stuck and comes back."""
+        if SECONDS >= 120:
+            self.pause(int(os.environ["SWTPM_PID"]), 35)
+
     def happen_service_stopped(self):
         self.pause(int(os.environ["ATTEST_INSTANCE_PID"]), self.source.uniform(0.1, 1))
 
@@ -312,7 +317,7 @@ class Stress:
         finally:
             self.over.set()
             for thread in threads:
-                thread.join(60)
+                thread.join(120)
         assert not self.failures, self.failures[0]
 
 

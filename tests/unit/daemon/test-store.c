@@ -10,7 +10,7 @@ static char directory[] = "/tmp/attestd-test-store.XXXXXX";
 static const uint8_t name_a[] = { 0, 11, 1, 2, 3 }, name_b[] = { 0, 11, 1, 2, 4 };
 
 static StoreKey make_key(void) {
-        return (StoreKey) { "default", "https://a.example", "boot", 7, 3, SPAN_OF(name_a) };
+        return (StoreKey) { "default", "https://a.example", "policy-hash abc\n", "boot", 7, 3, SPAN_OF(name_a) };
 }
 
 static void write_one(void) {
@@ -51,7 +51,7 @@ static void expect_dropped(const StoreKey *key) {
 }
 
 static void test_store_read_any_difference_drops_token(void **state) {
-        StoreKey keys[6];
+        StoreKey keys[7];
         for (size_t i = 0; i < N_ELEMENTS(keys); i++)
                 keys[i] = make_key();
         keys[0].instance = "https://b.example";
@@ -60,6 +60,7 @@ static void test_store_read_any_difference_drops_token(void **state) {
         keys[3].restart_count++;
         keys[4].aik_name = SPAN_OF(name_b);
         keys[5].aik_name = (Span) {};
+        keys[6].terms = "policy-hash abd\n";
         for (size_t i = 0; i < N_ELEMENTS(keys); i++)
                 expect_dropped(&keys[i]);
 }
