@@ -229,21 +229,37 @@ static Err *terms_of(const Config *config, char **ret) {
         return writer_finish_string(&w, ret);
 }
 
-static Err *write_token(const Profile *profile, const CollectorInfo *info) {
-        _cleanup_free_ char *boot_id = NULL, *terms = NULL;
-        TRY(terms_of(profile->config, &terms));
-        TRY(store_boot_id(&boot_id));
-        const StoreKey key = {
+/* What a kept token must agree with; key borrows from the rest, from the profile and from the collector's answer. */
+typedef struct KeptKey {
+        char *boot_id, *terms;
+        StoreKey key;
+} KeptKey;
+
+static void kept_key_done(KeptKey *kept) {
+        free(kept->boot_id);
+        free(kept->terms);
+}
+
+static Err *make_kept_key(const Profile *profile, const CollectorInfo *info, KeptKey *ret) {
+        TRY(terms_of(profile->config, &ret->terms));
+        TRY(store_boot_id(&ret->boot_id));
+        ret->key = (StoreKey) {
                 .profile = profile->name,
                 .instance = profile->config->url,
-                .terms = terms,
-                .boot_id = boot_id,
+                .terms = ret->terms,
+                .boot_id = ret->boot_id,
                 .reset_count = info->reset_count,
                 .restart_count = info->restart_count,
                 .aik_name = bytes_span(&info->aik_name),
         };
+        return NULL;
+}
+
+static Err *write_token(const Profile *profile, const CollectorInfo *info) {
+        _cleanup_(kept_key_done) KeptKey kept = {};
+        TRY(make_kept_key(profile, info, &kept));
         const StoredToken stored = { profile->token, profile->request_key, profile->issued_usec, profile->expires_usec };
-        return store_write(config_runtime_directory(), &key, &stored);
+        return store_write(config_runtime_directory(), &kept.key, &stored);
 }
 
 static void keep_token(Profile *profile, const CollectorInfo *info) {
@@ -321,20 +337,10 @@ void profile_forget(Profile *profile) {
 }
 
 static Err *read_token(const Profile *profile, const CollectorInfo *info, StoredToken *ret) {
-        _cleanup_free_ char *boot_id = NULL, *terms = NULL;
-        TRY(terms_of(profile->config, &terms));
+        _cleanup_(kept_key_done) KeptKey kept = {};
         const char *reason;
-        TRY(store_boot_id(&boot_id));
-        const StoreKey key = {
-                .profile = profile->name,
-                .instance = profile->config->url,
-                .terms = terms,
-                .boot_id = boot_id,
-                .reset_count = info->reset_count,
-                .restart_count = info->restart_count,
-                .aik_name = bytes_span(&info->aik_name),
-        };
-        TRY(store_read(config_runtime_directory(), &key, ret, &reason));
+        TRY(make_kept_key(profile, info, &kept));
+        TRY(store_read(config_runtime_directory(), &kept.key, ret, &reason));
         if (reason)
                 log_message(LOG_NOTICE, "profile %s: the kept token is dropped: %s", profile->name, reason);
         return NULL;

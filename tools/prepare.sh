@@ -26,6 +26,47 @@ as_root() {
         fi
 }
 
+# Everything that a process started, however deep.
+descendants() {
+        local child children=()
+        read -r -a children 2>/dev/null <"/proc/$1/task/$1/children" || true
+        for child in "${children[@]}"; do
+                descendants "$child"
+                echo "$child"
+        done
+}
+
+end_supervised() {        # end_supervised CHILD SIGNAL STATUS
+        local left
+        trap '' TERM HUP
+        # shellcheck disable=SC2046
+        kill -s "$2" $(descendants "$1") "$1" 2>/dev/null || true
+        for _ in $(seq 150); do
+                left=$(descendants $$ | wc -l)
+                [ "$left" -gt 1 ] || break        # the substitution's own subshell is one
+                sleep 0.1
+        done
+        # shellcheck disable=SC2046
+        kill -s KILL $(descendants $$) 2>/dev/null || true
+        exit "$3"
+}
+
+# supervise "$@": the script's first statement. Runs the script once more as a child and passes SIGTERM and SIGHUP on to all that it started:
+# bash by itself looks at a signal only when the program in the foreground has ended, which may be minutes later.
+supervise() {
+        [ "${ATTESTD_SUPERVISOR:-}" != $PPID ] || { unset ATTESTD_SUPERVISOR; return 0; }
+        local child status=0
+        ATTESTD_SUPERVISOR=$$ "$0" "$@" <&0 &
+        child=$!
+        # shellcheck disable=SC2064
+        trap "end_supervised $child TERM 143" TERM
+        # shellcheck disable=SC2064
+        trap "end_supervised $child HUP 129" HUP
+        trap '' INT        # the terminal sends it to the child as well
+        wait "$child" || status=$?
+        exit "$status"
+}
+
 # need_packages PURPOSE…: installs what is missing of tools/packages.txt; asks apt for nothing else.
 need_packages() {
         local purposes=" $* " purpose packages missing=()
