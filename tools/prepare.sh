@@ -37,17 +37,16 @@ descendants() {
 }
 
 end_supervised() {        # end_supervised CHILD SIGNAL STATUS
-        local left
+        local all
         trap '' TERM HUP
-        # shellcheck disable=SC2046
-        kill -s "$2" $(descendants "$1") "$1" 2>/dev/null || true
-        for _ in $(seq 150); do
-                left=$(descendants $$ | wc -l)
-                [ "$left" -gt 1 ] || break        # the substitution's own subshell is one
+        mapfile -t all < <(descendants "$1")
+        all+=("$1")
+        kill -s "$2" "${all[@]}" 2>/dev/null || true
+        for _ in {1..150}; do
+                kill -s 0 "${all[@]}" 2>/dev/null || break        # fails when none of them is there
                 sleep 0.1
         done
-        # shellcheck disable=SC2046
-        kill -s KILL $(descendants $$) 2>/dev/null || true
+        kill -s KILL "${all[@]}" 2>/dev/null || true
         exit "$3"
 }
 
