@@ -206,6 +206,8 @@ static const AnswerField info_fields[] = {
         { "aik-name", "ay", INFO(aik_name), read_bytes, true },
         { "aik-fingerprint", "s", INFO(aik_fingerprint), read_string, true },
         { "aik-certificate", "ay", INFO(aik_certificate), read_bytes, true },
+        { "aik-certificate-issuer", "s", INFO(aik_certificate_issuer), read_string, false },
+        { "aik-certificate-expires", "t", INFO(aik_certificate_expires_usec), read_u64, false },
         { "aik-origin", "s", INFO(aik_origin), read_string, false },
         { "aik-notice", "s", INFO(aik_notice), read_string, false },
         { "reset-count", "u", INFO(reset_count), read_u32, true },

@@ -41,6 +41,7 @@ CollectorInfo *collector_info_free(CollectorInfo *info) {
         free(info->aik_fingerprint);
         free(info->aik_origin);
         free(info->aik_notice);
+        free(info->aik_certificate_issuer);
         for (char **bank = info->banks; bank && *bank; bank++)
                 free(*bank);
         free(info->banks);

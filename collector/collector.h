@@ -3,10 +3,11 @@
  * The collector is attestd-tpm, reached over private sd-bus (peer to peer over a unix socket):
  *   object /org/attestd1/tpm, interface org.attestd1.Tpm
  *     Ping()
- *     GetInfo() → a{sv}: manufacturer s ("IBM "→"IBM", "MSFT"), vendor s, firmware-version s, banks as (allocated, strongest first), pcr-bank s (the one in use),
+ *     GetInfo() → a{sv}: manufacturer s ("IBM "→"IBM", "MSFT"), vendor s, firmware-version s, banks as (allocated, strongest first), pcr-bank s (in use, several with blanks in between),
  *         aik-public ay (TPMT_PUBLIC), aik-name ay, aik-fingerprint s (hex SHA-256 of the SubjectPublicKeyInfo), aik-certificate ay, reset-count u,
- *         restart-count u, leftovers-flushed u, aik-origin s ("0x81000003", "own"), aik-notice s (a sentence where something about the key or its
- *         certificate deserves attention; empty otherwise)
+ *         restart-count u, leftovers-flushed u, aik-origin s ("0x81000003", "own", "file:/path"), aik-notice s (a sentence where something about the key or its
+ *         certificate deserves attention; empty otherwise), aik-certificate-issuer s (RFC 2253; empty without a certificate), aik-certificate-expires t (microseconds
+ *         since 1970; 0 without a certificate)
  *     Quote(ay qualifying_data, a{sv} options) → a{sv}: quote ay, signature ay, aik-public ay, aik-name ay, aik-certificate ay,
  *         pcrs a(qua(uay)) (bank TPM_ALG_ID, mask, [(index, digest)]) in the quote's order, verdicts a{us},
  *         logs a(sht) (protocol type "TCG"/"IMA", sealed memfd, size), boot-log-state s, boot-log-reason s, ima-log-state s, ima-log-reason s,
@@ -30,10 +31,12 @@
 
 typedef struct CollectorInfo {
         char *manufacturer, *vendor, *firmware_version, *pcr_bank, *aik_fingerprint;
-        char *aik_origin;          /* persistent handle as hex, or "own" */
+        char *aik_origin;          /* persistent handle as hex, "own", or "file:" with a path */
         char *aik_notice;          /* one sentence or empty */
         char **banks;
         Bytes aik_public, aik_name, aik_certificate;
+        char *aik_certificate_issuer;
+        uint64_t aik_certificate_expires_usec;
         uint32_t reset_count, restart_count, leftovers_flushed;
 } CollectorInfo;
 CollectorInfo *collector_info_free(CollectorInfo *info);

@@ -53,7 +53,9 @@ Err *value_check_tcti(const char *text) {
 }
 
 Err *value_check_aik_handle(const char *text) {
-        return not_allowed(string_equal(text, "auto") || is_handle(text, "81"), "auto or a persistent handle 0x81000000 to 0x81ffffff");
+        const char *file = after_prefix(text, "file:");
+        bool ok = string_equal(text, "auto") || string_equal(text, "own") || is_handle(text, "81") || (file && is_path(file));
+        return not_allowed(ok, "auto, own, a persistent handle 0x81000000 to 0x81ffffff, or file:/PATH");
 }
 
 Err *value_check_aik_certificate(const char *text) {
@@ -61,12 +63,30 @@ Err *value_check_aik_certificate(const char *text) {
         return not_allowed(ok, "auto, none, nv:0x01XXXXXX or an absolute path");
 }
 
-Err *value_check_pcr_bank(const char *text) {
-        static const char *const banks[] = { "auto", "sha1", "sha256", "sha384", "sha512", "sm3_256", "sha3_256", "sha3_384", "sha3_512" };
-        bool ok = false;
+static bool is_bank(Span word, size_t *ret_index) {
+        static const char *const banks[] = { "sha1", "sha256", "sha384", "sha512", "sm3_256", "sha3_256", "sha3_384", "sha3_512" };
         for (size_t i = 0; i < N_ELEMENTS(banks); i++)
-                ok = ok || string_equal(text, banks[i]);
-        return not_allowed(ok, "auto, sha1, sha256, sha384, sha512, sm3_256, sha3_256, sha3_384 or sha3_512");
+                if (span_equal_string(word, banks[i])) {
+                        *ret_index = i;
+                        return true;
+                }
+        return false;
+}
+
+Err *value_check_pcr_bank(const char *text) {
+        static const char separators[] = " \t";
+        uint32_t seen = 0;
+        bool ok = true;
+        for (const char *p = text + strspn(text, separators); ok && *p; p += strspn(p, separators)) {
+                Span word = span_make(p, strcspn(p, separators));
+                size_t index;
+                ok = is_bank(word, &index) && !(seen & UINT32_C(1) << index);
+                if (ok)
+                        seen |= UINT32_C(1) << index;
+                p += word.size;
+        }
+        ok = string_equal(text, "auto") || (ok && seen != 0);
+        return not_allowed(ok, "auto, or one or more of sha1, sha256, sha384, sha512, sm3_256, sha3_256, sha3_384 and sha3_512 with blanks in between, none twice,");
 }
 
 Err *value_check_vbs_report(const char *text) {

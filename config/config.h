@@ -15,6 +15,7 @@ typedef enum CredentialType {
         CREDENTIAL_NONE, CREDENTIAL_CLIENT_SECRET, CREDENTIAL_CLIENT_CERTIFICATE, CREDENTIAL_MANAGED_IDENTITY,
         CREDENTIAL_WORKLOAD_IDENTITY, CREDENTIAL_TOKEN_FILE,
 } CredentialType;
+typedef enum AikAlgorithm { AIK_ALGORITHM_RSA2048, AIK_ALGORITHM_RSA3072, AIK_ALGORITHM_ECC_P256, AIK_ALGORITHM_ECC_P384, _AIK_ALGORITHM_MAX } AikAlgorithm;
 typedef enum RequestKeyKind { REQUEST_KEY_EPHEMERAL, REQUEST_KEY_TPM } RequestKeyKind;
 
 typedef struct ConfigPair {
@@ -29,9 +30,10 @@ typedef struct Config {
         char **token_access;         /* NULL-terminated: "root", "@attestd", … */
         /* [TPM] */
         char *tcti;                  /* "device:/dev/tpmrm0" */
-        char *aik_handle;            /* "auto" or "0x81…" */
+        char *aik_handle;            /* "auto", "own", "0x81…", "file:/path" */
+        AikAlgorithm aik_algorithm;  /* of a key of our own */
         char *aik_certificate;       /* "auto", "none", path, "nv:0x…" */
-        char *pcr_bank;              /* "auto", "sha256", … */
+        char *pcr_bank;              /* "auto", or names with blanks in between: "sha256 sha384" */
         uint32_t pcr_mask;           /* default 0xffffff */
         RequestKeyKind request_key;
         /* [Evidence] */

@@ -118,6 +118,7 @@ static Err *set_log_level(const ConfigKey *key, const char *text, Config *config
 }
 
 static const char *const log_policies[] = { "optional", "required", "off", NULL };
+static const char *const aik_algorithms[] = { "rsa2048", "rsa3072", "ecc-p256", "ecc-p384", NULL };
 static const char *const request_key_kinds[] = { "ephemeral", "tpm", NULL };
 static const char *const credential_types[] = { "none", "client-secret", "client-certificate", "managed-identity", "workload-identity",
                                                 "token-file", NULL };
@@ -138,6 +139,7 @@ const ConfigKey config_keys[] = {
 
         { "TPM", "TCTI", "device:/dev/tpmrm0", STRING(tcti, tcti) },
         { "TPM", "AikHandle", "auto", STRING(aik_handle, aik_handle) },
+        { "TPM", "AikAlgorithm", "rsa2048", CHOICE(aik_algorithms, aik_algorithm) },
         { "TPM", "AikCertificate", "auto", STRING(aik_certificate, aik_certificate) },
         { "TPM", "PcrBank", "auto", STRING(pcr_bank, pcr_bank) },
         { "TPM", "Pcrs", "0-23", .set = set_pcrs, AT(pcr_mask) },

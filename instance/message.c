@@ -177,8 +177,6 @@ static Err *parse_aik(const Json *attestation, AttestRequest *request) {
         TRY(json_get_object(attestation, "aik_pub", &json));
         _cleanup_(jwk_freep) Jwk *jwk = NULL;
         TRY(err_wrap(jwk_from_json(json, &jwk), "aik_pub"));
-        if (EVP_PKEY_get_base_id(jwk->key) != EVP_PKEY_RSA)
-                return err_new(ERR_NOT_SUPPORTED, "aik_pub is no RSA key");
         request->aik = steal_ptr(&jwk->key);
         if (json_get(attestation, "aik_cert"))
                 TRY(json_get_base64url(attestation, "aik_cert", &request->aik_certificate));

@@ -3,10 +3,12 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <time.h>
 
 #include <tss2/tss2_mu.h>
 
 #include "tcg/aik.h"
+#include "tcg/aik-certificate.h"
 #include "tpm/nv.h"
 
 #define PUBLIC_SIZE_MAX 4096
@@ -17,6 +19,7 @@ void aik_done(Aik *aik) {
         bytes_done(&aik->name);
         bytes_done(&aik->certificate);
         freep(&aik->origin);
+        freep(&aik->certificate_issuer);
         freep(&aik->notice);
 }
 
@@ -82,16 +85,43 @@ static Err *load_own(TpmContext *context, OwnKey *own, Aik *ret) {
         return NULL;
 }
 
+static Err *load_wrapped(TpmContext *context, const char *path, const char *origin, Aik *ret) {
+        _cleanup_aik_ Aik aik = AIK_NONE;
+        TRY(own_key_load_file(path, context, &aik.object));
+        TRY(err_wrap(describe_key(context, &aik), "%s", path));
+        TRY(string_copy(origin, &aik.origin));
+        *ret = aik;
+        aik = (Aik) AIK_NONE;
+        return NULL;
+}
+
+static bool is_ecc(AikAlgorithm algorithm) {
+        return algorithm == AIK_ALGORITHM_ECC_P256 || algorithm == AIK_ALGORITHM_ECC_P384;
+}
+
+static Err *load_platform(TpmContext *context, bool allow_ecc, Aik *ret) {
+        _cleanup_aik_ Aik aik = AIK_NONE;
+        TpmPublic public;
+        TRY(load_persistent(context, AIK_PLATFORM_HANDLE, &aik));
+        TRY(tpm_public_parse(bytes_span(&aik.public), &public));
+        if (public.type == TPM_ALG_ECC && !allow_ecc)
+                return err_new(ERR_TPM_AIK_INVALID, "0x%08x: it is an EC key, which the service's protocol does not describe; AikHandle=0x%08x asks for it",
+                               AIK_PLATFORM_HANDLE, AIK_PLATFORM_HANDLE);
+        *ret = aik;
+        aik = (Aik) AIK_NONE;
+        return NULL;
+}
+
 /* The platform's key, else our own one; a platform's key that cannot attest is passed over, and said. */
 static Err *load_automatic(TpmContext *context, OwnKey *own, Aik *ret) {
-        _cleanup_(err_freep) Err *err = load_persistent(context, AIK_PLATFORM_HANDLE, ret);
+        _cleanup_(err_freep) Err *err = load_platform(context, is_ecc(own->algorithm), ret);
         if (err_code(err) != ERR_TPM_AIK_MISSING && err_code(err) != ERR_TPM_AIK_INVALID)
                 return steal_ptr(&err);
         _cleanup_aik_ Aik aik = AIK_NONE;
         _cleanup_free_ char *notice = NULL;
         TRY(load_own(context, own, &aik));
         if (err_code(err) == ERR_TPM_AIK_INVALID) {
-                TRY(string_format(&notice, "a key of our own is used, because the one there cannot attest: %s", err_describe(err)));
+                TRY(string_format(&notice, "a key of our own is used, because the platform's does not do: %s", err_describe(err)));
                 add_notice(&aik, &notice);
         }
         *ret = aik;
@@ -100,11 +130,46 @@ static Err *load_automatic(TpmContext *context, OwnKey *own, Aik *ret) {
 }
 
 static Err *load_key(TpmContext *context, const AikOptions *options, OwnKey *own, Aik *ret) {
+        static const char file_prefix[] = "file:";
         uint32_t handle;
         if (string_equal(options->handle, "auto"))
                 return load_automatic(context, own, ret);
+        if (string_equal(options->handle, "own"))
+                return load_own(context, own, ret);
+        if (strncmp(options->handle, file_prefix, strlen(file_prefix)) == 0)
+                return err_wrap(load_wrapped(context, options->handle + strlen(file_prefix), options->handle, ret), "AikHandle=");
         TRY(err_wrap(aik_parse_handle(options->handle, &handle), "AikHandle="));
         return load_persistent(context, handle, ret);
+}
+
+static Err *format_date(int64_t seconds, char text[sizeof("2026-01-31T00:00:00Z")]) {
+        struct tm tm;
+        time_t when = (time_t) seconds;
+        if (!gmtime_r(&when, &tm) || strftime(text, sizeof("2026-01-31T00:00:00Z"), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+                return err_new(ERR_AIK_CERTIFICATE_INVALID, "the AIK certificate's dates are impossible");
+        return NULL;
+}
+
+/* Out of date is worth a notice, no more: whoever gets the certificate judges it by his own clock. */
+static Err *judge_dates(Aik *aik, const AikCertificate *certificate, int64_t now) {
+        char date[sizeof("2026-01-31T00:00:00Z")];
+        _cleanup_free_ char *notice = NULL;
+        bool is_future = now < certificate->not_before;
+        if (!is_future && now <= certificate->not_after)
+                return NULL;
+        TRY(format_date(is_future ? certificate->not_before : certificate->not_after, date));
+        TRY(string_format(&notice, "the AIK certificate, issued by \"%s\", %s %s", certificate->issuer, is_future ? "is not valid before" : "has expired at", date));
+        add_notice(aik, &notice);
+        return NULL;
+}
+
+static Err *describe_certificate(Aik *aik, Span der) {
+        _cleanup_(aik_certificate_freep) AikCertificate *certificate = NULL;
+        TRY(aik_certificate_read(der, &certificate));
+        TRY(judge_dates(aik, certificate, time(NULL)));
+        aik->certificate_expires = certificate->not_after > 0 ? (uint64_t) certificate->not_after : 0;
+        aik->certificate_issuer = steal_ptr(&certificate->issuer);
+        return NULL;
 }
 
 /* Sets aik->certificate where it is for the key. */
@@ -112,6 +177,7 @@ static Err *take_certificate(Aik *aik, Span input, const char *what) {
         _cleanup_bytes_ Bytes der = {};
         TRY(aik_decode_certificate(input, what, &der));
         TRY(err_wrap(aik_match_certificate(bytes_span(&der), bytes_span(&aik->public)), "reading %s", what));
+        TRY(err_wrap(describe_certificate(aik, bytes_span(&der)), "reading %s", what));
         aik->certificate = bytes_steal(&der);
         return NULL;
 }

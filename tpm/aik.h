@@ -1,6 +1,7 @@
 /* Which key attests, and its certificate.
  *
- * AikHandle=auto takes the key that a platform provisioned (Azure: 0x81000003), if it is there and can attest, else our own one.
+ * AikHandle=auto takes the key that a platform provisioned (Azure: 0x81000003), if it is there and can attest, else our own one. An EC key of the platform is
+ * taken only where AikAlgorithm= asks for EC: the service's protocol describes RSA keys alone. own is our own one whatever the platform has.
  * AikCertificate=auto takes what stands in the platform's NV index (Azure: 0x01C101D0), if it is for that key, else none. */
 #pragma once
 
@@ -15,13 +16,15 @@ typedef struct Aik {
         Bytes public;        /* TPMT_PUBLIC */
         Bytes name;          /* TPM 2.0 Part 1 §16 */
         Bytes certificate;   /* DER; empty if there is none */
-        char *origin;        /* "0x81000003", or "own" */
+        char *origin;        /* "0x81000003", "own", or "file:/path" */
+        char *certificate_issuer;        /* RFC 2253; NULL without a certificate */
+        uint64_t certificate_expires;    /* seconds since 1970; 0 without a certificate */
         char *notice;        /* one sentence that deserves attention, or NULL */
 } Aik;
 #define AIK_NONE { .object = TPM_OBJECT_NONE }
 
 typedef struct AikOptions {
-        const char *handle;        /* "auto" or "0x81…" */
+        const char *handle;        /* as in AikHandle= */
         const char *certificate;   /* "auto", "none", "nv:0x…" or a path */
 } AikOptions;
 

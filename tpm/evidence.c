@@ -44,7 +44,7 @@ Err *evidence_maker_new(const Config *config, const char *state_directory, Evide
         maker->config = config;
         maker->boot_log.fd = maker->ima_log.fd = -1;
         TRY(tpm_context_new(config->tcti, &maker->context));
-        TRY(own_key_init(state_directory, &maker->own));
+        TRY(own_key_init(state_directory, config->aik_algorithm, &maker->own));
         TRY(log_file_init(EVIDENCE_LOG_TCG, config->boot_log, config->boot_log_policy == LOG_POLICY_OFF, &maker->boot_log));
         TRY(log_file_init(EVIDENCE_LOG_IMA, config->ima_log, config->ima_log_policy == LOG_POLICY_OFF, &maker->ima_log));
         *ret = steal_ptr(&maker);
@@ -96,13 +96,11 @@ static Err *boot_log_banks(EvidenceMaker *maker, uint16_t algs[HASH_ALGS_MAX], s
 Err *evidence_maker_select(EvidenceMaker *maker, PcrSelection *ret) {
         const Config *config = maker->config;
         PcrSelection allocated;
-        uint16_t algs[HASH_ALGS_MAX], alg;
+        uint16_t algs[HASH_ALGS_MAX];
         size_t n_algs;
         TRY(tpm_pcr_get_banks(maker->context, &allocated));
         TRY(boot_log_banks(maker, algs, &n_algs));
-        TRY(tpm_pcr_choose_bank(&allocated, config->pcr_bank, config->pcr_mask, algs, n_algs, &alg));
-        *ret = (PcrSelection) { .n_banks = 1, .banks = { { .alg = alg, .mask = config->pcr_mask } } };
-        return NULL;
+        return tpm_pcr_choose_banks(&allocated, config->pcr_bank, config->pcr_mask, algs, n_algs, ret);
 }
 
 /* PCRs whose values differ. */
@@ -115,6 +113,15 @@ static uint32_t differing(const PcrValues *a, const PcrValues *b) {
         return mask;
 }
 
+static Err *check_quoted_selection(const PcrSelection *wanted, const PcrSelection *quoted) {
+        if (pcr_selection_equal(quoted, wanted))
+                return NULL;
+        _cleanup_free_ char *wanted_text = NULL, *quoted_text = NULL;
+        TRY(pcr_selection_to_string(wanted, &wanted_text));
+        TRY(pcr_selection_to_string(quoted, &quoted_text));
+        return err_new(ERR_TPM_PCR_SELECTION, "the TPM was asked to quote PCRs %s, and quoted %s", wanted_text, *quoted_text ? quoted_text : "none");
+}
+
 static Err *read_and_quote(Round *round, bool *ret_agrees) {
         TpmContext *context = round->maker->context;
         TpmSignature signature;
@@ -125,8 +132,7 @@ static Err *read_and_quote(Round *round, bool *ret_agrees) {
         TRY(quote_pcrs(context, round->aik.object.handle, round->qualifying, &round->selection, &round->attest_bytes, &round->signature_bytes));
         TRY(tpm_attest_parse(bytes_span(&round->attest_bytes), &round->attest));
         TRY(tpm_signature_parse(bytes_span(&round->signature_bytes), &signature));
-        if (!pcr_selection_equal(&round->attest.selection, &round->selection))
-                return err_new(ERR_TPM_PCR_SELECTION, "the TPM quoted other PCRs than it was asked to");
+        TRY(check_quoted_selection(&round->selection, &round->attest.selection));
         round->hash_alg = signature.hash_alg;
         TRY(pcr_values_digest(&round->before, &round->selection, round->hash_alg, &digest));
         *ret_agrees = span_equal(digest_span(&digest), round->attest.pcr_digest);
@@ -182,7 +188,7 @@ static Err *find_ima_prefix(Round *round) {
 
 /* One quote; *ret_settled if its values are known. */
 static Err *try_quote(Round *round, bool *ret_settled) {
-        bool agrees, quotes_ima = round->selection.banks[0].mask >> PCR_IMA & 1;
+        bool agrees, quotes_ima = round->maker->config->pcr_mask >> PCR_IMA & 1;   /* the same PCRs of each bank */
         *ret_settled = false;
         TRY(read_and_quote(round, &agrees));
         if (!agrees) {
@@ -240,7 +246,7 @@ static Err *judge_firmware_pcrs(Round *round, const PcrVerdict verdicts[PCR_COUN
         TRY(pcr_mask_to_string(mask, &text));
         return log_copy_judge(&round->boot, LOG_STATE_MISMATCH,
                               err_new(ERR_EVENTLOG_MISMATCH, "the firmware log does not yield PCRs %s of the %s bank", text,
-                                      hash_name(round->selection.banks[0].alg)));
+                                      hash_name(pcr_values_strongest(&round->values)->alg)));
 }
 
 /* Missing or broken is an error only where the log is required. What the firmware's PCRs hold is a verdict for the service to weigh. */

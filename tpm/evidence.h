@@ -32,7 +32,7 @@ DEFINE_CLEANUP(EvidenceMaker, evidence_maker_free)
 typedef Err *(*EvidenceWork)(EvidenceMaker *maker, void *userdata);
 Err *evidence_maker_run(EvidenceMaker *maker, EvidenceWork work, void *userdata) _must_check_;
 
-/* The one bank and the PCRs that are quoted. Needs an open connection. */
+/* The banks, and of each the PCRs, that are quoted. Needs an open connection. */
 Err *evidence_maker_select(EvidenceMaker *maker, PcrSelection *ret) _must_check_;
 
 /* A whole round. Errors: those of the TPM and the key, TPM_PCR_UNSTABLE, QUOTE_*, and LOG_*, EVENTLOG_*, IMA_* where a policy is "required". */

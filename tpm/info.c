@@ -1,6 +1,7 @@
 /* See info.h. TPM 2.0 Part 2 §6.13 (properties). */
 #include "tpm/info.h"
 
+#include "base/writer.h"
 #include "tcg/aik.h"
 #include "tpm/pcr.h"
 
@@ -37,6 +38,14 @@ static Err *read_firmware_version(TpmContext *context, char **ret) {
         return string_format(ret, "%u.%u.%u.%u", high >> 16, high & 0xffff, low >> 16, low & 0xffff);
 }
 
+/* As in PcrBank=. */
+static Err *name_banks(const PcrSelection *selection, char **ret) {
+        _cleanup_writer_ Writer writer = {};
+        for (size_t i = 0; i < selection->n_banks; i++)
+                writer_format(&writer, "%s%s", i > 0 ? " " : "", hash_name(selection->banks[i].alg));
+        return writer_finish_string(&writer, ret);
+}
+
 static Err *read_banks(TpmContext *context, char ***ret) {
         PcrSelection banks;
         TRY(tpm_pcr_get_banks(context, &banks));
@@ -66,6 +75,8 @@ static Err *read_key(EvidenceMaker *maker, CollectorInfo *info) {
         info->aik_public = bytes_steal(&aik.public);
         info->aik_name = bytes_steal(&aik.name);
         info->aik_certificate = bytes_steal(&aik.certificate);
+        info->aik_certificate_issuer = steal_ptr(&aik.certificate_issuer);
+        info->aik_certificate_expires_usec = aik.certificate_expires * USEC_PER_SEC;
         info->aik_origin = steal_ptr(&aik.origin);
         info->aik_notice = steal_ptr(&aik.notice);
         return NULL;
@@ -83,7 +94,7 @@ static Err *collect(EvidenceMaker *maker, void *userdata) {
         TRY(read_firmware_version(context, &info->firmware_version));
         TRY(read_banks(context, &info->banks));
         TRY(evidence_maker_select(maker, &selection));
-        TRY(string_copy(hash_name(selection.banks[0].alg), &info->pcr_bank));
+        TRY(name_banks(&selection, &info->pcr_bank));
         TRY(read_counters(context, info));
         TRY(read_key(maker, info));
         info->leftovers_flushed = context->n_leftovers;

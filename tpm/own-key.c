@@ -15,11 +15,10 @@
 #include "base/reader.h"
 #include "tcg/aik.h"
 
-#define FILE_NAME "aik.tpm2b"
 #define FILE_MODE 0600
 #define FILE_SIZE_MAX 8192   /* far above two TPM2B of any key */
 #define PUBLIC_EXPONENT_DEFAULT 0
-#define RSA_BITS 2048
+#define PRIMARY_RSA_BITS 2048
 #define P256_SIZE 32
 
 #define PRIMARY_ATTRIBUTES                                                                                                      \
@@ -52,29 +51,57 @@ static const TPM2B_PUBLIC primary_rsa = {
                 .parameters.rsaDetail = {
                         .symmetric = { .algorithm = TPM2_ALG_AES, .keyBits.aes = 128, .mode.aes = TPM2_ALG_CFB },
                         .scheme.scheme = TPM2_ALG_NULL,
-                        .keyBits = RSA_BITS,
+                        .keyBits = PRIMARY_RSA_BITS,
                         .exponent = PUBLIC_EXPONENT_DEFAULT,
                 },
-                .unique.rsa.size = RSA_BITS / 8,
-        },
-};
-static const TPM2B_PUBLIC aik_template = {
-        .publicArea = {
-                .type = TPM2_ALG_RSA,
-                .nameAlg = TPM2_ALG_SHA256,
-                .objectAttributes = AIK_ATTRIBUTES,
-                .parameters.rsaDetail = {
-                        .symmetric.algorithm = TPM2_ALG_NULL,
-                        .scheme = { .scheme = TPM2_ALG_RSASSA, .details.rsassa.hashAlg = TPM2_ALG_SHA256 },
-                        .keyBits = RSA_BITS,
-                        .exponent = PUBLIC_EXPONENT_DEFAULT,
-                },
+                .unique.rsa.size = PRIMARY_RSA_BITS / 8,
         },
 };
 
-Err *own_key_init(const char *state_directory, OwnKey *ret) {
-        *ret = (OwnKey) {};
-        return string_format(&ret->path, "%s/" FILE_NAME, state_directory);
+#define RSA_AIK(bits)                                                                                                           \
+        {                                                                                                                       \
+                .publicArea = {                                                                                                 \
+                        .type = TPM2_ALG_RSA,                                                                                   \
+                        .nameAlg = TPM2_ALG_SHA256,                                                                             \
+                        .objectAttributes = AIK_ATTRIBUTES,                                                                     \
+                        .parameters.rsaDetail = {                                                                               \
+                                .symmetric.algorithm = TPM2_ALG_NULL,                                                           \
+                                .scheme = { .scheme = TPM2_ALG_RSASSA, .details.rsassa.hashAlg = TPM2_ALG_SHA256 },             \
+                                .keyBits = bits,                                                                                \
+                                .exponent = PUBLIC_EXPONENT_DEFAULT,                                                            \
+                        },                                                                                                      \
+                },                                                                                                              \
+        }
+#define ECC_AIK(curve, hash)                                                                                                    \
+        {                                                                                                                       \
+                .publicArea = {                                                                                                 \
+                        .type = TPM2_ALG_ECC,                                                                                   \
+                        .nameAlg = TPM2_ALG_SHA256,                                                                             \
+                        .objectAttributes = AIK_ATTRIBUTES,                                                                     \
+                        .parameters.eccDetail = {                                                                               \
+                                .symmetric.algorithm = TPM2_ALG_NULL,                                                           \
+                                .scheme = { .scheme = TPM2_ALG_ECDSA, .details.ecdsa.hashAlg = hash },                          \
+                                .curveID = curve,                                                                               \
+                                .kdf.scheme = TPM2_ALG_NULL,                                                                    \
+                        },                                                                                                      \
+                },                                                                                                              \
+        }
+
+typedef struct KeyKind {
+        const char *name, *file_name;
+        TPM2B_PUBLIC template;
+} KeyKind;
+
+static const KeyKind kinds[_AIK_ALGORITHM_MAX] = {
+        [AIK_ALGORITHM_RSA2048] = { "rsa2048", "aik.tpm2b", RSA_AIK(2048) },
+        [AIK_ALGORITHM_RSA3072] = { "rsa3072", "aik-rsa3072.tpm2b", RSA_AIK(3072) },
+        [AIK_ALGORITHM_ECC_P256] = { "ecc-p256", "aik-ecc-p256.tpm2b", ECC_AIK(TPM2_ECC_NIST_P256, TPM2_ALG_SHA256) },
+        [AIK_ALGORITHM_ECC_P384] = { "ecc-p384", "aik-ecc-p384.tpm2b", ECC_AIK(TPM2_ECC_NIST_P384, TPM2_ALG_SHA384) },
+};
+
+Err *own_key_init(const char *state_directory, AikAlgorithm algorithm, OwnKey *ret) {
+        *ret = (OwnKey) { .algorithm = algorithm };
+        return string_format(&ret->path, "%s/%s", state_directory, kinds[algorithm].file_name);
 }
 
 void own_key_done(OwnKey *key) {
@@ -115,15 +142,25 @@ static Err *to_file_form(const TPM2B_PUBLIC *public, const TPM2B_PRIVATE *privat
         return bytes_copy(span_make(file.data, size), ret);
 }
 
+/* Did the TPM dislike what it was given (and not, say, run out of memory)? */
+static bool is_parameter_error(const Err *err) {
+        int64_t rc = 0;
+        return err_native(err, &rc) == ERR_DOMAIN_TSS && tpm_rc_is_parameter((TSS2_RC) rc);
+}
+
 static Err *create_key(OwnKey *key, TpmContext *context, ESYS_TR primary, Bytes *ret_file) {
         _cleanup_free_ TPM2B_PRIVATE *private = NULL;
         _cleanup_free_ TPM2B_PUBLIC *public = NULL;
         const TPM2B_SENSITIVE_CREATE sensitive = {};
         const TPM2B_DATA outside = {};
         const TPML_PCR_SELECTION pcrs = {};
-        TRY(TPM_CALL(context, "TPM2_Create of the attestation key",
-                     Esys_Create(context->esys, primary, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive, &aik_template, &outside, &pcrs,
-                                 &private, &public, NULL, NULL, NULL)));
+        const KeyKind *kind = &kinds[key->algorithm];
+        Err *err = TPM_CALL(context, "TPM2_Create of the attestation key",
+                            Esys_Create(context->esys, primary, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &sensitive, &kind->template, &outside,
+                                        &pcrs, &private, &public, NULL, NULL, NULL));
+        if (is_parameter_error(err))
+                return err_wrap_code(ERR_NOT_SUPPORTED, err, "the TPM makes no key of AikAlgorithm=%s", kind->name);
+        TRY(err);
         _cleanup_bytes_ Bytes file = {};
         TRY(to_file_form(public, private, &file));
         TRY(file_write_atomic(key->path, bytes_span(&file), FILE_MODE));
@@ -147,19 +184,30 @@ static Err *parse_file(Span file, TPM2B_PUBLIC *ret_public, TPM2B_PRIVATE *ret_p
         return NULL;
 }
 
-/* Error TPM_AIK_INVALID: this TPM will never load the file. */
-static Err *load_file(TpmContext *context, ESYS_TR primary, Span file, TpmObject *ret) {
+static Err *check_kind(const TPMT_PUBLIC *public, const KeyKind *kind) {
+        const TPMT_PUBLIC *wanted = &kind->template.publicArea;
+        bool same = public->type == wanted->type;
+        if (same && wanted->type == TPM2_ALG_RSA)
+                same = public->parameters.rsaDetail.keyBits == wanted->parameters.rsaDetail.keyBits;
+        else if (same)
+                same = public->parameters.eccDetail.curveID == wanted->parameters.eccDetail.curveID;
+        return same ? NULL : err_new(ERR_TPM_AIK_INVALID, "it holds no %s key", kind->name);
+}
+
+/* kind is what the key has to be, or NULL. Error TPM_AIK_INVALID: this TPM will never load the file. */
+static Err *load_file(TpmContext *context, ESYS_TR primary, Span file, const KeyKind *kind, TpmObject *ret) {
         TPM2B_PUBLIC public = {};
         TPM2B_PRIVATE private = {};
         Err *err = parse_file(file, &public, &private);
         if (err_code(err) == ERR_QUOTE_MALFORMED)
                 return err_wrap_code(ERR_TPM_AIK_INVALID, err, "the public part does not parse");
         TRY(err);
+        if (kind)
+                TRY(check_kind(&public.publicArea, kind));
         err = TPM_CALL(context, "TPM2_Load of the attestation key",
                        Esys_Load(context->esys, primary, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &private, &public, &ret->handle));
-        int64_t rc = 0;
-        if (err_native(err, &rc) == ERR_DOMAIN_TSS && tpm_rc_is_parameter((TSS2_RC) rc))
-                return err_wrap_code(ERR_TPM_AIK_INVALID, err, "it is another TPM's, or from before the TPM was cleared");
+        if (is_parameter_error(err))
+                return err_wrap_code(ERR_TPM_AIK_INVALID, err, "it is another TPM's, from before the TPM was cleared, or below another primary key");
         return err;
 }
 
@@ -181,12 +229,28 @@ static Err *set_aside(OwnKey *key, Span file, const Err *why) {
 }
 
 /* ret is empty where there is no file. */
-static Err *read_key_file(const OwnKey *key, Bytes *ret) {
+static Err *read_key_file(const char *path, Bytes *ret) {
         int64_t number = 0;
-        Err *err = file_read(key->path, FILE_SIZE_MAX, ret);
+        Err *err = file_read(path, FILE_SIZE_MAX, ret);
         if (err_code(err) == ERR_IO && err_native(err, &number) == ERR_DOMAIN_ERRNO && number == ENOENT)
                 err = err_free(err);
         return err;
+}
+
+Err *own_key_load_file(const char *path, TpmContext *context, TpmObject *ret_object) {
+        _cleanup_tpm_object_ TpmObject primary = { .context = context, .handle = ESYS_TR_NONE };
+        _cleanup_bytes_ Bytes file = {};
+        Err *err = read_key_file(path, &file);
+        if (err_code(err) == ERR_LIMIT_EXCEEDED)
+                err = err_wrap_code(ERR_TPM_AIK_INVALID, err, "it is too large for a wrapped key");
+        if (!err && file.size == 0)
+                err = err_new(ERR_TPM_AIK_MISSING, "there is no key in it, or no such file");
+        if (!err)
+                err = make_primary(context, &primary);
+        *ret_object = (TpmObject) { .context = context, .handle = ESYS_TR_NONE };
+        if (!err)
+                err = load_file(context, primary.handle, bytes_span(&file), /* kind= */ NULL, ret_object);
+        return err_wrap(err, "loading %s", path);
 }
 
 Err *own_key_load(OwnKey *key, TpmContext *context, TpmObject *ret_object) {
@@ -194,15 +258,15 @@ Err *own_key_load(OwnKey *key, TpmContext *context, TpmObject *ret_object) {
         _cleanup_bytes_ Bytes file = {};
         TRY(file_remove_unfinished(key->path));
         TRY(make_primary(context, &primary));
-        TRY(read_key_file(key, &file));
+        TRY(read_key_file(key->path, &file));
         *ret_object = (TpmObject) { .context = context, .handle = ESYS_TR_NONE };
         if (file.size > 0) {
-                _cleanup_(err_freep) Err *err = load_file(context, primary.handle, bytes_span(&file), ret_object);
+                _cleanup_(err_freep) Err *err = load_file(context, primary.handle, bytes_span(&file), &kinds[key->algorithm], ret_object);
                 if (err_code(err) != ERR_TPM_AIK_INVALID)
                         return err_wrap(steal_ptr(&err), "loading %s", key->path);
                 TRY(set_aside(key, bytes_span(&file), err));
                 bytes_done(&file);
         }
         TRY(err_wrap(create_key(key, context, primary.handle, &file), "making an attestation key"));
-        return err_wrap(load_file(context, primary.handle, bytes_span(&file), ret_object), "loading the new attestation key");
+        return err_wrap(load_file(context, primary.handle, bytes_span(&file), &kinds[key->algorithm], ret_object), "loading the new attestation key");
 }

@@ -58,7 +58,9 @@ static bool contains(const uint16_t *algs, size_t n_algs, uint16_t alg) {
         return false;
 }
 
-static Err *choose_named(const PcrSelection *allocated, const char *wanted, uint32_t mask, uint16_t *ret_alg) {
+static Err *choose_named(const PcrSelection *allocated, Span name, uint32_t mask, PcrSelection *selection) {
+        _cleanup_free_ char *wanted = NULL;
+        TRY(string_copy_span(name, &wanted));
         uint16_t alg = hash_from_name(wanted);
         if (alg == HASH_NONE)
                 return err_new(ERR_TPM_BANK_MISSING, "PcrBank=%s is no hash algorithm that is known", wanted);
@@ -70,14 +72,25 @@ static Err *choose_named(const PcrSelection *allocated, const char *wanted, uint
                 TRY(pcr_mask_to_string(mask & ~available, &missing));
                 return err_new(ERR_TPM_PCR_SELECTION, "the TPM's %s bank lacks PCRs %s", wanted, missing);
         }
-        *ret_alg = alg;
+        if (mask_of(selection, alg) != 0 || selection->n_banks == PCR_BANKS_MAX)
+                return err_new(ERR_TPM_BANK_MISSING, "PcrBank= names %s twice, or too many banks", wanted);
+        selection->banks[selection->n_banks++] = (PcrBankSelection) { .alg = alg, .mask = mask };
         return NULL;
 }
 
-Err *tpm_pcr_choose_bank(const PcrSelection *allocated, const char *wanted, uint32_t mask, const uint16_t *log_algs, size_t n_log_algs,
-                         uint16_t *ret_alg) {
-        if (!string_equal(wanted, "auto"))
-                return choose_named(allocated, wanted, mask, ret_alg);
+static Err *choose_list(const PcrSelection *allocated, const char *wanted, uint32_t mask, PcrSelection *ret) {
+        static const char separators[] = " \t";
+        PcrSelection selection = {};
+        for (const char *p = wanted + strspn(wanted, separators); *p; p += strspn(p, separators)) {
+                Span name = span_make(p, strcspn(p, separators));
+                TRY(choose_named(allocated, name, mask, &selection));
+                p += name.size;
+        }
+        *ret = selection;
+        return NULL;
+}
+
+static Err *choose_automatic(const PcrSelection *allocated, uint32_t mask, const uint16_t *log_algs, size_t n_log_algs, uint16_t *ret_alg) {
         uint16_t strongest = HASH_NONE;
         for (size_t i = 0; i < N_ELEMENTS(automatic_algs); i++) {
                 uint16_t alg = automatic_algs[i];
@@ -95,6 +108,23 @@ Err *tpm_pcr_choose_bank(const PcrSelection *allocated, const char *wanted, uint
                 return err_new(ERR_TPM_BANK_MISSING, "the TPM has no SHA-256, SHA-384 or SHA-512 bank with all PCRs of Pcrs= allocated");
         *ret_alg = strongest;
         return NULL;
+}
+
+Err *tpm_pcr_choose_banks(const PcrSelection *allocated, const char *wanted, uint32_t mask, const uint16_t *log_algs, size_t n_log_algs,
+                          PcrSelection *ret) {
+        uint16_t alg;
+        if (!string_equal(wanted, "auto"))
+                return choose_list(allocated, wanted, mask, ret);
+        TRY(choose_automatic(allocated, mask, log_algs, n_log_algs, &alg));
+        *ret = (PcrSelection) { .n_banks = 1, .banks = { { .alg = alg, .mask = mask } } };
+        return NULL;
+}
+
+/* The TPM skips what it does not have and says nothing, TPM 2.0 Part 3 §22.4. */
+static Err *not_given(uint16_t alg, uint32_t mask) {
+        _cleanup_free_ char *missing = NULL;
+        TRY(pcr_mask_to_string(mask, &missing));
+        return err_new(ERR_TPM_PCR_SELECTION, "TPM2_PCR_Read gives no value for PCRs %s of the %s bank, which were asked for", missing, hash_name(alg));
 }
 
 /* Takes over the values of one answer; the TPM gives as many as it likes, at most 8, and says which. */
@@ -129,7 +159,7 @@ static Err *read_bank(TpmContext *context, const PcrBankSelection *selection, Pc
                              Esys_PCR_Read(context->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &wanted, &counter, &given, &values)));
                 TRY(take_values(&bank, given, values, &mask));
                 if (!(mask & left))
-                        return err_new(ERR_TPM_PCR_SELECTION, "the TPM does not give all PCRs that were asked for");
+                        return not_given(selection->alg, left);
                 left &= ~mask;
         }
         *ret = bank;

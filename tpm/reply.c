@@ -105,6 +105,8 @@ static int append_info(sd_bus_message *m, const CollectorInfo *info) {
         r = APPEND(r, append_bytes(m, "aik-name", &info->aik_name));
         r = APPEND(r, append_string(m, "aik-fingerprint", info->aik_fingerprint));
         r = APPEND(r, append_bytes(m, "aik-certificate", &info->aik_certificate));
+        r = APPEND(r, append_string(m, "aik-certificate-issuer", info->aik_certificate_issuer));
+        r = APPEND(r, sd_bus_message_append(m, "{sv}", "aik-certificate-expires", "t", info->aik_certificate_expires_usec));
         r = APPEND(r, append_string(m, "aik-origin", info->aik_origin));
         r = APPEND(r, append_string(m, "aik-notice", info->aik_notice));
         r = APPEND(r, append_u32(m, "reset-count", info->reset_count));

@@ -246,8 +246,6 @@ static Err *write_aik(Writer *out, const Evidence *evidence) {
         _cleanup_free_ char *text = NULL;
         TpmPublic public;
         TRY(err_wrap(tpm_public_parse(bytes_span(&evidence->aik_public), &public), "the AIK's public area"));
-        if (public.type != TPM_ALG_RSA)
-                return err_new(ERR_NOT_SUPPORTED, "the AIK is no RSA key, and the protocol describes only RSA keys");
         TRY(tpm_public_to_pkey(&public, &key));
         TRY(jwk_public_text(key, &text));
         if (evidence->aik_certificate.size > 0) {

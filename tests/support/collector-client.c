@@ -47,6 +47,8 @@ static Err *show_info(Collector *collector) {
         TRY(json_add_hex(json, "aik_public", bytes_span(&info->aik_public)));
         TRY(json_add_hex(json, "aik_name", bytes_span(&info->aik_name)));
         TRY(json_add_hex(json, "aik_certificate", bytes_span(&info->aik_certificate)));
+        TRY(json_add_string(json, "aik_certificate_issuer", info->aik_certificate_issuer));
+        TRY(json_add_integer(json, "aik_certificate_expires_usec", (int64_t) info->aik_certificate_expires_usec));
         TRY(json_add_integer(json, "reset_count", info->reset_count));
         TRY(json_add_integer(json, "restart_count", info->restart_count));
         TRY(json_add_integer(json, "leftovers_flushed", info->leftovers_flushed));

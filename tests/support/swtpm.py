@@ -100,12 +100,14 @@ def read_message(stream):
 
 class Proxy:
     """Forwards commands. hooks[code](send) runs before such a command is passed on; send(command) runs one in between, gives the answer.
-    after[code](send) runs when it was executed. One that returns False breaks the connection then."""
+    after[code](send) runs when it was executed. One that returns False breaks the connection then.
+    commands[code](command) and answers[code](answer) give what is passed on instead: a TPM that lies."""
 
     def __init__(self, swtpm, name="proxy.sock"):
         self.swtpm, self.path = swtpm, os.path.join(swtpm.directory, name)
         self.tcti = f"swtpm:path={self.path}"
         self.hooks, self.after, self.counts = {}, {}, collections.Counter()
+        self.commands, self.answers = {}, {}
         self.listeners = []
         for path, serve in ((self.path, self.serve_commands), (self.path + ".ctrl", self.serve_control)):
             listener = socket.socket(socket.AF_UNIX)
@@ -138,7 +140,8 @@ class Proxy:
                     self.counts[code] += 1
                     if code in self.hooks and self.hooks[code](send) is False:
                         return
-                    answer = send(command)
+                    answer = send(self.commands.get(code, bytes)(command))
+                    answer = self.answers.get(code, bytes)(answer)
                     if code in self.after and self.after[code](send) is False:
                         return
                     client.sendall(answer)

@@ -61,6 +61,7 @@ static void test_config_load_without_files_gives_defaults(void **state) {
         assert_null(config->token_access[2]);
         assert_string_equal(config->tcti, "device:/dev/tpmrm0");
         assert_string_equal(config->aik_handle, "auto");
+        assert_int_equal(config->aik_algorithm, AIK_ALGORITHM_RSA2048);
         assert_string_equal(config->aik_certificate, "auto");
         assert_string_equal(config->pcr_bank, "auto");
         assert_int_equal(config->pcr_mask, 0xffffff);

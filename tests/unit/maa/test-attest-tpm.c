@@ -506,12 +506,13 @@ static void test_attest_tpm_request_unusable_parts_are_refused(void **state) {
         assert_null(request.body);
 }
 
-static void test_attest_tpm_request_ecc_aik_is_not_supported(void **state) {
+static void test_attest_tpm_request_ecc_aik_goes_as_its_jwk(void **state) {
         _cleanup_fixture_ Fixture f;
+        _cleanup_http_request_ HttpRequest request = {};
+        _cleanup_bytes_ Bytes jws = {}, text = {};
         _cleanup_writer_ Writer out = {};
         uint8_t point[65] = {};
         size_t n = 0;
-        HttpRequest request = {};
         EVP_PKEY *ec = EVP_EC_gen("P-256");
         assert_int_equal(EVP_PKEY_get_octet_string_param(ec, OSSL_PKEY_PARAM_ENCODED_PUBLIC_KEY, point, sizeof(point), &n), 1);
         EVP_PKEY_free(ec);
@@ -529,7 +530,17 @@ static void test_attest_tpm_request_ecc_aik_is_not_supported(void **state) {
         writer_tpm2b(&out, span_make(point + 33, 32));
         bytes_done(&f.evidence->aik_public);
         assert_ok(writer_finish(&out, &f.evidence->aik_public));
-        assert_err(attest_tpm_request(BASE, "2020-10-01", &f.request, &request), ERR_NOT_SUPPORTED);
+        assert_ok(attest_tpm_request(BASE, "2020-10-01", &f.request, &request));
+        unwrap_request(request.body, &jws);
+        open_jws(&jws, &text);
+        Json *root = json_tokener_parse((char *) text.data);
+        Json *now = member(member(member(root, "att_data"), "tpm_att_data"), "current_attestation"), *aik_pub = member(now, "aik_pub");
+        assert_members_are(aik_pub, "crv", "kty", "x", "y");
+        assert_string_equal(text_member(aik_pub, "kty"), "EC");
+        assert_string_equal(text_member(aik_pub, "crv"), "P-256");
+        assert_bytes_member(aik_pub, "x", span_make(point + 1, 32));
+        assert_bytes_member(aik_pub, "y", span_make(point + 33, 32));
+        json_object_put(root);
 }
 
 static long peak_kb(void) {
@@ -581,7 +592,7 @@ int main(void) {
                 cmocka_unit_test(test_attest_tpm_request_optional_parts_are_left_out),
                 cmocka_unit_test(test_attest_tpm_request_outlives_its_evidence),
                 cmocka_unit_test(test_attest_tpm_request_unusable_parts_are_refused),
-                cmocka_unit_test(test_attest_tpm_request_ecc_aik_is_not_supported),
+                cmocka_unit_test(test_attest_tpm_request_ecc_aik_goes_as_its_jwk),
         };
         return cmocka_run_group_tests(tests, make_keys, drop_keys);
 }

@@ -9,7 +9,7 @@
 #define S384 { HASH_SHA384, ALL }
 #define S512 { HASH_SHA512, ALL }
 
-static void test_choose_bank_table(void **state) {
+static void test_choose_banks_table(void **state) {
         static const struct {
                 PcrSelection allocated;
                 const char *wanted;
@@ -35,24 +35,40 @@ static void test_choose_bank_table(void **state) {
                 { { 1, { { HASH_SM3_256, ALL } } }, "auto", {}, 0, ERR_TPM_BANK_MISSING, 0 },
         };
         for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
-                uint16_t alg = 0;
-                Err *err = tpm_pcr_choose_bank(&cases[i].allocated, cases[i].wanted, ALL, cases[i].log_algs, cases[i].n_log_algs, &alg);
+                PcrSelection chosen = {};
+                Err *err = tpm_pcr_choose_banks(&cases[i].allocated, cases[i].wanted, ALL, cases[i].log_algs, cases[i].n_log_algs, &chosen);
                 if (cases[i].expected == ERR_NONE)
                         assert_ok(err);
                 else
                         assert_err(err, cases[i].expected);
-                assert_int_equal(alg, cases[i].alg);
+                assert_int_equal(chosen.n_banks, cases[i].expected == ERR_NONE ? 1 : 0);
+                assert_int_equal(chosen.banks[0].alg, cases[i].alg);
+                assert_int_equal(chosen.banks[0].mask, cases[i].expected == ERR_NONE ? ALL : 0);
         }
 }
 
-static void test_choose_bank_partly_allocated_names_what_lacks(void **state) {
+static void test_choose_banks_partly_allocated_names_what_lacks(void **state) {
         const PcrSelection allocated = { 1, { { HASH_SHA256, 0x7fffff } } };
-        uint16_t alg;
-        Err *err = tpm_pcr_choose_bank(&allocated, "sha256", 0xc00001, NULL, 0, &alg);
+        PcrSelection chosen;
+        Err *err = tpm_pcr_choose_banks(&allocated, "sha256", 0xc00001, NULL, 0, &chosen);
         assert_non_null(err);
         assert_non_null(strstr(err_describe(err), "lacks PCRs 23"));
         assert_err(err, ERR_TPM_PCR_SELECTION);
-        assert_ok(tpm_pcr_choose_bank(&allocated, "sha256", 0x400001, NULL, 0, &alg));
+        assert_ok(tpm_pcr_choose_banks(&allocated, "sha256", 0x400001, NULL, 0, &chosen));
+}
+
+static void test_choose_banks_list_is_kept_in_its_order(void **state) {
+        const PcrSelection allocated = { 3, { S384, S256, S1 } };
+        const uint16_t log_algs[] = { HASH_SHA256 };
+        PcrSelection chosen;
+        assert_ok(tpm_pcr_choose_banks(&allocated, " sha1\tsha384 ", 0x401, log_algs, 1, &chosen));
+        assert_int_equal(chosen.n_banks, 2);
+        assert_int_equal(chosen.banks[0].alg, HASH_SHA1);
+        assert_int_equal(chosen.banks[1].alg, HASH_SHA384);
+        assert_int_equal(chosen.banks[0].mask, 0x401);
+        assert_int_equal(chosen.banks[1].mask, 0x401);
+        assert_err(tpm_pcr_choose_banks(&allocated, "sha256 sha512", ALL, NULL, 0, &chosen), ERR_TPM_BANK_MISSING);
+        assert_err(tpm_pcr_choose_banks(&allocated, "sha256 sha256", ALL, NULL, 0, &chosen), ERR_TPM_BANK_MISSING);
 }
 
 static void test_selection_to_tss_bytes_are_in_order(void **state) {
@@ -68,8 +84,9 @@ static void test_selection_to_tss_bytes_are_in_order(void **state) {
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_choose_bank_table),
-                cmocka_unit_test(test_choose_bank_partly_allocated_names_what_lacks),
+                cmocka_unit_test(test_choose_banks_table),
+                cmocka_unit_test(test_choose_banks_partly_allocated_names_what_lacks),
+                cmocka_unit_test(test_choose_banks_list_is_kept_in_its_order),
                 cmocka_unit_test(test_selection_to_tss_bytes_are_in_order),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
