@@ -10,8 +10,10 @@
 #include <microhttpd.h>
 #include <netdb.h>
 #include <openssl/rand.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +28,7 @@
 struct Server {
         struct MHD_Daemon *daemon;
         Service *service;
+        int stop_fd;       /* readable as soon as the server is to end: wakes answers that wait */
         uint64_t body_max;
         pthread_mutex_t lock;
         Bytes tls_key, tls_certificate;
@@ -117,11 +120,16 @@ static enum MHD_Result reset_connection(struct MHD_Connection *connection) {
         return MHD_NO;
 }
 
-static enum MHD_Result send_reply(struct MHD_Connection *connection, ServiceReply *reply) {
-        if (reply->latency_msec > 0) {
-                struct timespec delay = { .tv_sec = (time_t) (reply->latency_msec / 1000), .tv_nsec = (long) (reply->latency_msec % 1000) * 1000000 };
-                nanosleep(&delay, NULL);
-        }
+/* False if the server ends meanwhile. */
+static bool wait_for_latency(const Server *server, uint64_t latency_msec) {
+        struct pollfd stop = { .fd = server->stop_fd, .events = POLLIN };
+        struct timespec delay = { .tv_sec = (time_t) (latency_msec / 1000), .tv_nsec = (long) (latency_msec % 1000) * 1000000 };
+        return ppoll(&stop, 1, &delay, NULL) == 0;
+}
+
+static enum MHD_Result send_reply(const Server *server, struct MHD_Connection *connection, ServiceReply *reply) {
+        if (reply->latency_msec > 0 && !wait_for_latency(server, reply->latency_msec))
+                return MHD_NO;
         if (reply->reset)
                 return reset_connection(connection);
         struct MHD_Response *response = make_response(reply);
@@ -156,7 +164,7 @@ static enum MHD_Result answer(Server *server, struct MHD_Connection *connection,
                 return MHD_NO;
         }
         log_reply(request->method, request->path, &reply);
-        return send_reply(connection, &reply);
+        return send_reply(server, connection, &reply);
 }
 
 static enum MHD_Result refuse_large(Server *server, struct MHD_Connection *connection, const char *method, const char *path) {
@@ -168,7 +176,7 @@ static enum MHD_Result refuse_large(Server *server, struct MHD_Connection *conne
                 return MHD_NO;
         }
         log_reply(method, path, &reply);
-        return send_reply(connection, &reply);
+        return send_reply(server, connection, &reply);
 }
 
 static bool declares_too_much(const Server *server, struct MHD_Connection *connection) {
@@ -256,6 +264,9 @@ Err *server_start(int steal_listener, Service *service, uint64_t body_max, Serve
                 return err_oom();
         server->service = service;
         server->body_max = body_max;
+        server->stop_fd = eventfd(0, EFD_CLOEXEC);
+        if (server->stop_fd < 0)
+                return err_new_errno(ERR_INTERNAL, errno, "making an event descriptor");
         pthread_mutex_init(&server->lock, NULL);
         TRY(ca_private_key_to_pem(service->identity->tls.key, &server->tls_key));
         TRY(ca_certificate_to_pem(service->identity->tls.certificate, &server->tls_certificate));
@@ -280,8 +291,11 @@ Err *server_start(int steal_listener, Service *service, uint64_t body_max, Serve
 Server *server_free(Server *server) {
         if (!server)
                 return NULL;
+        if (server->stop_fd >= 0)
+                (void) !eventfd_write(server->stop_fd, 1);
         if (server->daemon)
                 MHD_stop_daemon(server->daemon);
+        fd_closep(&server->stop_fd);
         pthread_mutex_destroy(&server->lock);
         bytes_erase(&server->tls_key);
         bytes_done(&server->tls_certificate);

@@ -278,6 +278,17 @@ class InstanceTest(unittest.TestCase):
         self.instance.ask("GET", "/certs")
         self.assertGreaterEqual(time.monotonic() - begin, 0.7)
 
+    def test_sigterm_does_not_wait_for_an_answer_that_is_delayed(self):
+        with tempfile.TemporaryDirectory() as folder:
+            instance = Instance(f"{folder}/state", "--fault", "certs:latency=600000")
+            connection = instance.connect()
+            connection.request("GET", "/certs")
+            with open(f"{folder}/instance.log") as log:     # the request is logged when its answer begins to wait
+                while "GET /certs" not in log.read():
+                    time.sleep(0.02)
+            self.assertEqual(instance.stop(), 0)
+            connection.close()
+
     def test_fault_of_the_text(self):
         for spec, path, body in (("malformed-json", "/certs", None), ("deep-json", ATTEST, INIT)):
             self.instance.faults(spec)
