@@ -112,11 +112,12 @@ Err *tpm_signature_parse(Span input, TpmSignature *ret) {
         return NULL;
 }
 
-static void read_symmetric(Reader *reader) {
-        if (reader_u16be(reader, "symmetric") == TPM_ALG_NULL)
+static void read_symmetric(Reader *reader, TpmPublic *public) {
+        public->symmetric = reader_u16be(reader, "symmetric");
+        if (public->symmetric == TPM_ALG_NULL)
                 return;
-        reader_u16be(reader, "symmetric keyBits");
-        reader_u16be(reader, "symmetric mode");
+        public->symmetric_bits = reader_u16be(reader, "symmetric keyBits");
+        public->symmetric_mode = reader_u16be(reader, "symmetric mode");
 }
 
 static void read_scheme(Reader *reader, TpmPublic *public) {
@@ -129,7 +130,7 @@ static void read_scheme(Reader *reader, TpmPublic *public) {
 }
 
 static void read_rsa_public(Reader *reader, TpmPublic *public) {
-        read_symmetric(reader);
+        read_symmetric(reader, public);
         read_scheme(reader, public);
         public->rsa_bits = reader_u16be(reader, "keyBits");
         public->rsa_exponent = reader_u32be(reader, "exponent");
@@ -139,7 +140,7 @@ static void read_rsa_public(Reader *reader, TpmPublic *public) {
 }
 
 static void read_ecc_public(Reader *reader, TpmPublic *public) {
-        read_symmetric(reader);
+        read_symmetric(reader, public);
         read_scheme(reader, public);
         public->curve = reader_u16be(reader, "curveID");
         if (reader_u16be(reader, "kdf") != TPM_ALG_NULL)

@@ -15,6 +15,8 @@
 #define TPM_ALG_ECDSA 0x0018
 #define TPM_ALG_ECC 0x0023
 #define TPM_ALG_NULL 0x0010
+#define TPM_ALG_AES 0x0006
+#define TPM_ALG_CFB 0x0043
 
 /* Spans borrow from the parsed input. */
 typedef struct TpmAttest {
@@ -47,6 +49,7 @@ typedef struct TpmPublic {
         uint16_t type, name_alg;
         uint32_t attributes;       /* TPMA_OBJECT */
         Span auth_policy;
+        uint16_t symmetric, symmetric_bits, symmetric_mode;   /* of storage keys; TPM_ALG_NULL, 0, 0 of others */
         uint16_t scheme, scheme_hash;
         uint16_t rsa_bits;
         uint32_t rsa_exponent;     /* 65537 where the structure says 0 */
