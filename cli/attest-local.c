@@ -61,6 +61,7 @@ static Err *make_operation(LocalAttest *attest) {
                 .request_key = attest->request_key,
                 .custom_claims = claims,
                 .n_custom_claims = config->n_custom_claims,
+                .vbs = !string_equal(config->vbs_report, "none"),
         };
         return operation_new_attest_tpm(&options, &attest->operation);
 }
@@ -68,6 +69,11 @@ static Err *make_operation(LocalAttest *attest) {
 static Err *quote(void *userdata, Span qualifying_data, Evidence **ret) {
         LocalAttest *attest = userdata;
         return collector_quote(attest->collector, qualifying_data, ret);
+}
+
+static Err *report(void *userdata, Span user_data, VsmReportKind *ret_kind, Bytes *ret_report) {
+        LocalAttest *attest = userdata;
+        return collector_report(attest->collector, user_data, ret_kind, ret_report);
 }
 
 static bool show_step(void *userdata, OperationStep step, const Operation *operation) {
@@ -79,6 +85,7 @@ static bool show_step(void *userdata, OperationStep step, const Operation *opera
         case OPERATION_QUOTE:
                 progress_enter(attest->progress, "quote");
                 break;
+        case OPERATION_REPORT:      /* a part of the same state, docs/session-states.md */
         case OPERATION_DONE:
         case OPERATION_FAILED:
                 break;
@@ -136,7 +143,7 @@ static Err *check_config(const Config *config) {
 /* attest has config, nonce, transport and progress; the rest belongs to this attempt. */
 static Err *attempt_steps(LocalAttest *attest, const char *config_file, AttestOutcome *ret) {
         const CollectorOptions collector = { .config_file = config_file, .socket_fd = -1 };
-        const DriverCallbacks callbacks = { .quote = quote, .progress = show_step, .userdata = attest };
+        const DriverCallbacks callbacks = { .quote = quote, .report = report, .progress = show_step, .userdata = attest };
         _cleanup_(token_freep) Token *token = NULL;
         progress_enter(attest->progress, "credential");
         TRY(make_operation(attest));

@@ -210,6 +210,7 @@ static const AnswerField info_fields[] = {
         { "aik-certificate-expires", "t", INFO(aik_certificate_expires_usec), read_u64, false },
         { "aik-origin", "s", INFO(aik_origin), read_string, false },
         { "aik-notice", "s", INFO(aik_notice), read_string, false },
+        { "vbs-report", "s", INFO(vbs_report), read_string, false },
         { "reset-count", "u", INFO(reset_count), read_u32, true },
         { "restart-count", "u", INFO(restart_count), read_u32, true },
         { "leftovers-flushed", "u", INFO(leftovers_flushed), read_u32, true },
@@ -295,6 +296,25 @@ Err *answer_read_info(sd_bus_message *reply, CollectorInfo *info) {
 
 Err *answer_read_evidence(sd_bus_message *reply, Evidence *evidence) {
         return read_dictionary(reply, evidence_fields, N_ELEMENTS(evidence_fields), evidence);
+}
+
+Err *answer_read_report(sd_bus_message *reply, VsmReportKind *ret_kind, Bytes *ret_report) {
+        const char *text;
+        const void *data;
+        size_t size;
+        VsmReportKind kind;
+        int r = sd_bus_message_read_basic(reply, 's', &text);
+        if (r >= 0)
+                r = sd_bus_message_read_array(reply, 'y', &data, &size);
+        if (r < 0)
+                return err_new_errno(ERR_COLLECTOR_ANSWER_INVALID, r, "reading the VBS report of attestd-tpm");
+        if (!vsm_report_kind_from_string(text, &kind))
+                return err_new(ERR_COLLECTOR_ANSWER_INVALID, "attestd-tpm's VBS report is of the kind \"%.16s\", only enclave and vm are known", text);
+        if (size == 0 || size > VSM_REPORT_SIZE_MAX)
+                return err_new(ERR_COLLECTOR_ANSWER_INVALID, "attestd-tpm's VBS report has %zu bytes, 1 to %u are allowed", size, VSM_REPORT_SIZE_MAX);
+        TRY(bytes_copy(span_make(data, size), ret_report));
+        *ret_kind = kind;
+        return NULL;
 }
 
 Err *answer_error(const sd_bus_error *error, bool is_connected) {

@@ -42,6 +42,7 @@ CollectorInfo *collector_info_free(CollectorInfo *info) {
         free(info->aik_origin);
         free(info->aik_notice);
         free(info->aik_certificate_issuer);
+        free(info->vbs_report);
         for (char **bank = info->banks; bank && *bank; bank++)
                 free(*bank);
         free(info->banks);
@@ -234,16 +235,25 @@ Err *collector_info_call(Collector *collector, sd_bus_message **ret) {
         return new_call(collector, "GetInfo", ret);
 }
 
-Err *collector_quote_call(Collector *collector, Span qualifying_data, sd_bus_message **ret) {
+/* METHOD(ay data, a{sv} options) */
+static Err *new_call_with_data(Collector *collector, const char *method, Span data, sd_bus_message **ret) {
         _cleanup_(message_unrefp) sd_bus_message *call = NULL;
-        TRY(new_call(collector, "Quote", &call));
-        int r = sd_bus_message_append_array(call, 'y', qualifying_data.data, qualifying_data.size);
+        TRY(new_call(collector, method, &call));
+        int r = sd_bus_message_append_array(call, 'y', data.data, data.size);
         if (r >= 0)
                 r = sd_bus_message_append(call, "a{sv}", 0);
         if (r < 0)
-                return err_new_errno(ERR_INTERNAL, r, "making the call Quote");
+                return err_new_errno(ERR_INTERNAL, r, "making the call %s", method);
         *ret = steal_ptr(&call);
         return NULL;
+}
+
+Err *collector_quote_call(Collector *collector, Span qualifying_data, sd_bus_message **ret) {
+        return new_call_with_data(collector, "Quote", qualifying_data, ret);
+}
+
+Err *collector_report_call(Collector *collector, Span user_data, sd_bus_message **ret) {
+        return new_call_with_data(collector, "GetVbsReport", user_data, ret);
 }
 
 /* Both sd_bus_call() and asynchronous replies come here: NULL if reply is a method return. */
@@ -278,6 +288,11 @@ Err *collector_quote_reply(sd_bus_message *reply, Evidence **ret) {
         return NULL;
 }
 
+Err *collector_report_reply(sd_bus_message *reply, VsmReportKind *ret_kind, Bytes *ret_report) {
+        TRY(check_reply(reply));
+        return answer_read_report(reply, ret_kind, ret_report);
+}
+
 static Err *call_blocking(Collector *collector, sd_bus_message *call, uint64_t timeout_usec, sd_bus_message **ret) {
         sd_bus_error error = SD_BUS_ERROR_NULL;
         int r = sd_bus_call(collector->bus, call, timeout_usec, &error, ret);
@@ -298,4 +313,11 @@ Err *collector_quote(Collector *collector, Span qualifying_data, Evidence **ret)
         TRY(collector_quote_call(collector, qualifying_data, &call));
         TRY(call_blocking(collector, call, COLLECTOR_QUOTE_USEC, &reply));
         return collector_quote_reply(reply, ret);
+}
+
+Err *collector_report(Collector *collector, Span user_data, VsmReportKind *ret_kind, Bytes *ret_report) {
+        _cleanup_(message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+        TRY(collector_report_call(collector, user_data, &call));
+        TRY(call_blocking(collector, call, COLLECTOR_REPORT_USEC, &reply));
+        return collector_report_reply(reply, ret_kind, ret_report);
 }

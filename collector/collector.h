@@ -7,11 +7,12 @@
  *         aik-public ay (TPMT_PUBLIC), aik-name ay, aik-fingerprint s (hex SHA-256 of the SubjectPublicKeyInfo), aik-certificate ay, reset-count u,
  *         restart-count u, leftovers-flushed u, aik-origin s ("0x81000003", "own", "file:/path"), aik-notice s (a sentence where something about the key or its
  *         certificate deserves attention; empty otherwise), aik-certificate-issuer s (RFC 2253; empty without a certificate), aik-certificate-expires t (microseconds
- *         since 1970; 0 without a certificate)
+ *         since 1970; 0 without a certificate), vbs-report s (what VbsReport= says: "none", "command:/…", "file:/…", "nv:0x01…")
  *     Quote(ay qualifying_data, a{sv} options) → a{sv}: quote ay, signature ay, aik-public ay, aik-name ay, aik-certificate ay,
  *         pcrs a(qua(uay)) (bank TPM_ALG_ID, mask, [(index, digest)]) in the quote's order, verdicts a{us},
  *         logs a(sht) (protocol type "TCG"/"IMA", sealed memfd, size), boot-log-state s, boot-log-reason s, ima-log-state s, ima-log-reason s,
  *         ima-entries t, reset-count u, restart-count u, quote-retries u
+ *     GetVbsReport(ay user_data (64 bytes), a{sv} options) → s kind ("enclave", "vm"), ay report: from whoever VbsReport= names
  *   errors: org.attestd1.Error.NAME with the described chain as message.
  * The network-facing process gives qualifying data and nothing else: which TPM, key, PCRs and log files is the collector's own configuration.
  *
@@ -28,11 +29,13 @@
 #define COLLECTOR_PING_USEC (5 * USEC_PER_SEC)
 #define COLLECTOR_INFO_USEC (5 * 60 * USEC_PER_SEC)   /* may create the AIK */
 #define COLLECTOR_QUOTE_USEC (30 * USEC_PER_SEC)
+#define COLLECTOR_REPORT_USEC (30 * USEC_PER_SEC)     /* more than any way to a report may take by itself, see tpm/vbs-report.h */
 
 typedef struct CollectorInfo {
         char *manufacturer, *vendor, *firmware_version, *pcr_bank, *aik_fingerprint;
         char *aik_origin;          /* persistent handle as hex, "own", or "file:" with a path */
         char *aik_notice;          /* one sentence or empty */
+        char *vbs_report;          /* NULL if the collector does not say */
         char **banks;
         Bytes aik_public, aik_name, aik_certificate;
         char *aik_certificate_issuer;
@@ -63,11 +66,14 @@ sd_bus *collector_bus(Collector *collector);
 /* Blocking calls. */
 Err *collector_get_info(Collector *collector, CollectorInfo **ret) _must_check_;
 Err *collector_quote(Collector *collector, Span qualifying_data, Evidence **ret) _must_check_;
+Err *collector_report(Collector *collector, Span user_data, VsmReportKind *ret_kind, Bytes *ret_report) _must_check_;
 
 /* For asynchronous callers: make the call message, parse the reply message (error replies become an Err of the code they name; a disconnected or timed out bus:
  * COLLECTOR_UNAVAILABLE or TPM_STUCK; an answer that is not as above: COLLECTOR_ANSWER_INVALID). */
 Err *collector_quote_call(Collector *collector, Span qualifying_data, sd_bus_message **ret) _must_check_;
 Err *collector_quote_reply(sd_bus_message *reply, Evidence **ret) _must_check_;
+Err *collector_report_call(Collector *collector, Span user_data, sd_bus_message **ret) _must_check_;
+Err *collector_report_reply(sd_bus_message *reply, VsmReportKind *ret_kind, Bytes *ret_report) _must_check_;
 Err *collector_info_call(Collector *collector, sd_bus_message **ret) _must_check_;
 Err *collector_info_reply(sd_bus_message *reply, CollectorInfo **ret) _must_check_;
 Err *collector_ping_call(Collector *collector, sd_bus_message **ret) _must_check_;

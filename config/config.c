@@ -202,8 +202,6 @@ static Err *check_supported(const Loader *loader) {
         const Config *config = loader->config;
         if (config->request_key != REQUEST_KEY_EPHEMERAL)
                 return conflict(loader, "TPM", "RequestKey", "this version supports ephemeral alone");
-        if (!string_equal(config->vbs_report, "none"))
-                return conflict(loader, "Evidence", "VbsReport", "this version supports none alone");
         return NULL;
 }
 

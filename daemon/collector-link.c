@@ -4,13 +4,17 @@
 
 #include "daemon/log.h"
 
+typedef enum CallKind { CALL_INFO, CALL_QUOTE, CALL_REPORT } CallKind;
+
 struct CollectorCall {
         CollectorLink *link;
         CollectorCall *next;
-        bool is_quote, is_sent, is_deaf;
-        Bytes qualifying_data;
+        CallKind kind;
+        bool is_sent, is_deaf;
+        Bytes data;                     /* qualifying data, user data */
         sd_bus_slot *slot;
         CollectorQuoteCallback on_quote;
+        CollectorReportCallback on_report;
         CollectorInfoCallback on_info;
         void *userdata;
 };
@@ -60,7 +64,7 @@ static CollectorCall *call_free(CollectorCall *call) {
         if (!call)
                 return NULL;
         sd_bus_slot_unref(call->slot);
-        bytes_done(&call->qualifying_data);
+        bytes_done(&call->data);
         free(call);
         return NULL;
 }
@@ -74,19 +78,41 @@ static void link_unqueue(CollectorLink *link, CollectorCall *call) {
                 }
 }
 
+/* What a call brought, by its kind. */
+typedef struct Answer {
+        Evidence *evidence;
+        CollectorInfo *info;
+        VsmReportKind report_kind;
+        Bytes report;
+} Answer;
+
+static void answer_done(Answer *answer) {
+        evidence_free(answer->evidence);
+        collector_info_free(answer->info);
+        bytes_done(&answer->report);
+}
+
+static void call_back(CollectorCall *call, const Err *err, Answer *answer) {
+        switch (call->kind) {
+        case CALL_INFO:
+                call->on_info(call->userdata, err, steal_ptr(&answer->info));
+                break;
+        case CALL_QUOTE:
+                call->on_quote(call->userdata, err, steal_ptr(&answer->evidence));
+                break;
+        case CALL_REPORT:
+                call->on_report(call->userdata, err, answer->report_kind, bytes_span(&answer->report));
+                break;
+        }
+}
+
 /* Takes the call off the queue, tells its owner, frees it. Consumes what was received. */
-static void call_finish(CollectorCall *call, Err *steal_err, Evidence *steal_evidence, CollectorInfo *steal_info) {
+static void call_finish(CollectorCall *call, Err *steal_err, Answer *answer) {
         CollectorLink *link = call->link;
         _cleanup_(err_freep) Err *err = steal_err;
         link_unqueue(link, call);
-        if (call->is_deaf) {
-                evidence_free(steal_evidence);
-                collector_info_free(steal_info);
-        } else if (call->is_quote) {
-                call->on_quote(call->userdata, err, steal_evidence);
-        } else {
-                call->on_info(call->userdata, err, steal_info);
-        }
+        if (!call->is_deaf)
+                call_back(call, err, answer);
         call_free(call);
         link_pump(link);
 }
@@ -146,15 +172,50 @@ static void link_note_outcome(CollectorLink *link, const Err *err) {
         }
 }
 
+static Err *read_reply(const CollectorCall *call, sd_bus_message *reply, Answer *answer) {
+        switch (call->kind) {
+        case CALL_INFO:
+                return collector_info_reply(reply, &answer->info);
+        case CALL_QUOTE:
+                return collector_quote_reply(reply, &answer->evidence);
+        case CALL_REPORT:
+                return collector_report_reply(reply, &answer->report_kind, &answer->report);
+        }
+        return err_new(ERR_INTERNAL, "a call of kind %d", (int) call->kind);
+}
+
+static Err *make_message(const CollectorLink *link, const CollectorCall *call, sd_bus_message **ret) {
+        switch (call->kind) {
+        case CALL_INFO:
+                return collector_info_call(link->collector, ret);
+        case CALL_QUOTE:
+                return collector_quote_call(link->collector, bytes_span(&call->data), ret);
+        case CALL_REPORT:
+                return collector_report_call(link->collector, bytes_span(&call->data), ret);
+        }
+        return err_new(ERR_INTERNAL, "a call of kind %d", (int) call->kind);
+}
+
+static uint64_t call_timeout(const CollectorLink *link, const CollectorCall *call) {
+        switch (call->kind) {
+        case CALL_INFO:
+                return link->knows_key ? COLLECTOR_QUOTE_USEC : COLLECTOR_INFO_USEC;
+        case CALL_QUOTE:
+                return COLLECTOR_QUOTE_USEC;
+        case CALL_REPORT:
+                return COLLECTOR_REPORT_USEC;
+        }
+        return COLLECTOR_QUOTE_USEC;
+}
+
 static int on_reply(sd_bus_message *reply, void *userdata, sd_bus_error *error) {
         CollectorCall *call = userdata;
         CollectorLink *link = call->link;
-        Evidence *evidence = NULL;
-        CollectorInfo *info = NULL;
+        _cleanup_(answer_done) Answer answer = {};
         call->slot = sd_bus_slot_unref(call->slot);
-        Err *err = call->is_quote ? collector_quote_reply(reply, &evidence) : collector_info_reply(reply, &info);
+        Err *err = read_reply(call, reply, &answer);
         link_note_outcome(link, err);
-        call_finish(call, err, evidence, info);
+        call_finish(call, err, &answer);
         return 0;
 }
 
@@ -178,10 +239,8 @@ static Err *link_send(CollectorLink *link, CollectorCall *call) {
                 return err_new(ERR_TPM_STUCK, "the TPM has not come back from an earlier command");
         TRY(link_connect(link));
         sd_bus_message *message = NULL;
-        TRY(call->is_quote ? collector_quote_call(link->collector, bytes_span(&call->qualifying_data), &message)
-                           : collector_info_call(link->collector, &message));
-        int r = sd_bus_call_async(collector_bus(link->collector), &call->slot, message, on_reply, call,
-                                  call->is_quote || link->knows_key ? COLLECTOR_QUOTE_USEC : COLLECTOR_INFO_USEC);
+        TRY(make_message(link, call, &message));
+        int r = sd_bus_call_async(collector_bus(link->collector), &call->slot, message, on_reply, call, call_timeout(link, call));
         sd_bus_message_unref(message);
         if (r < 0) {
                 link_disconnect(link);
@@ -198,7 +257,7 @@ static int on_pump(sd_event_source *source, void *userdata) {
                 return 0;
         Err *err = link_send(link, call);
         if (err)
-                call_finish(call, err, NULL, NULL);
+                call_finish(call, err, &(Answer) {});
         return 0;
 }
 
@@ -254,17 +313,28 @@ static Err *link_enqueue(CollectorLink *link, CollectorCall *steal_call, Collect
         return NULL;
 }
 
-Err *collector_link_quote(CollectorLink *link, Span qualifying_data, CollectorQuoteCallback callback, void *userdata, CollectorCall **ret) {
+/* model becomes the call, with a copy of data. */
+static Err *link_enqueue_with_data(CollectorLink *link, const CollectorCall *model, Span data, CollectorCall **ret) {
         CollectorCall *call = calloc(1, sizeof(CollectorCall));
         if (!call)
                 return err_oom();
-        *call = (CollectorCall) { .link = link, .is_quote = true, .on_quote = callback, .userdata = userdata };
-        Err *err = bytes_copy(qualifying_data, &call->qualifying_data);
+        *call = *model;
+        Err *err = bytes_copy(data, &call->data);
         if (err) {
                 call_free(call);
                 return err;
         }
         return link_enqueue(link, call, ret);
+}
+
+Err *collector_link_quote(CollectorLink *link, Span qualifying_data, CollectorQuoteCallback callback, void *userdata, CollectorCall **ret) {
+        const CollectorCall model = { .link = link, .kind = CALL_QUOTE, .on_quote = callback, .userdata = userdata };
+        return link_enqueue_with_data(link, &model, qualifying_data, ret);
+}
+
+Err *collector_link_report(CollectorLink *link, Span user_data, CollectorReportCallback callback, void *userdata, CollectorCall **ret) {
+        const CollectorCall model = { .link = link, .kind = CALL_REPORT, .on_report = callback, .userdata = userdata };
+        return link_enqueue_with_data(link, &model, user_data, ret);
 }
 
 Err *collector_link_get_info(CollectorLink *link, CollectorInfoCallback callback, void *userdata, CollectorCall **ret) {

@@ -27,6 +27,9 @@ typedef struct CollectorCall CollectorCall;
 typedef void (*CollectorQuoteCallback)(void *userdata, const Err *err, Evidence *steal_evidence);
 typedef void (*CollectorInfoCallback)(void *userdata, const Err *err, CollectorInfo *steal_info);
 Err *collector_link_quote(CollectorLink *link, Span qualifying_data, CollectorQuoteCallback callback, void *userdata, CollectorCall **ret) _must_check_;
+/* report is borrowed. */
+typedef void (*CollectorReportCallback)(void *userdata, const Err *err, VsmReportKind kind, Span report);
+Err *collector_link_report(CollectorLink *link, Span user_data, CollectorReportCallback callback, void *userdata, CollectorCall **ret) _must_check_;
 Err *collector_link_get_info(CollectorLink *link, CollectorInfoCallback callback, void *userdata, CollectorCall **ret) _must_check_;
 /* No callback will come. A call that is under way in the collector is left to end there. */
 CollectorCall *collector_call_cancel(CollectorCall *call);

@@ -121,6 +121,7 @@ static Err *make_operation(Session *session) {
                 .request_key = session->request_key,
                 .custom_claims = claims,
                 .n_custom_claims = config->n_custom_claims,
+                .vbs = !string_equal(config->vbs_report, "none"),
         };
         return operation_new_attest_tpm(&options, &session->operation);
 }
@@ -198,7 +199,8 @@ static void on_evidence(void *userdata, const Err *err, Evidence *steal_evidence
                 if (operation_next(session->operation) == OPERATION_FAILED)
                         failure = operation_take_error(session->operation);
         }
-        session_post_outcome(session, failure, "collecting evidence", SESSION_EVENT_EVIDENCE_READY);
+        bool wants_report = operation_next(session->operation) == OPERATION_REPORT;
+        session_post_outcome(session, failure, "collecting evidence", wants_report ? SESSION_EVENT_VBS_REPORT_NEEDED : SESSION_EVENT_EVIDENCE_READY);
 }
 
 static void effect_collect(Session *session) {
@@ -206,6 +208,23 @@ static void effect_collect(Session *session) {
                                         &session->call);
         if (err)
                 session_post(session, SESSION_EVENT_FAILURE, err_wrap(err, "collecting evidence"));
+}
+
+static void on_vbs_report(void *userdata, const Err *err, VsmReportKind kind, Span report) {
+        Session *session = userdata;
+        session->call = NULL;
+        if (err)
+                operation_take_failure(session->operation, err_copy(err));
+        else
+                operation_take_report(session->operation, kind, report);
+        Err *failure = operation_next(session->operation) == OPERATION_FAILED ? operation_take_error(session->operation) : NULL;
+        session_post_outcome(session, failure, NULL, SESSION_EVENT_EVIDENCE_READY);
+}
+
+static void effect_get_vbs_report(Session *session) {
+        Err *err = collector_link_report(session->services.collector, operation_report_data(session->operation), on_vbs_report, session, &session->call);
+        if (err)
+                session_post(session, SESSION_EVENT_FAILURE, err_wrap(err, "getting a VBS report"));
 }
 
 /* --- validation -------------------------------------------------------------------------------------------------- */
@@ -334,6 +353,9 @@ static void session_run_effect(Session *session, SessionEffect effect) {
                 break;
         case SESSION_EFFECT_COLLECT:
                 effect_collect(session);
+                break;
+        case SESSION_EFFECT_GET_VBS_REPORT:
+                effect_get_vbs_report(session);
                 break;
         case SESSION_EFFECT_CHECK_TOKEN:
                 effect_check_token(session);

@@ -98,6 +98,7 @@ static Err *collect(EvidenceMaker *maker, void *userdata) {
         TRY(read_counters(context, info));
         TRY(read_key(maker, info));
         info->leftovers_flushed = context->n_leftovers;
+        TRY(string_copy(maker->config->vbs_report, &info->vbs_report));
         *ret = steal_ptr(&info);
         return NULL;
 }

@@ -109,6 +109,7 @@ static int append_info(sd_bus_message *m, const CollectorInfo *info) {
         r = APPEND(r, sd_bus_message_append(m, "{sv}", "aik-certificate-expires", "t", info->aik_certificate_expires_usec));
         r = APPEND(r, append_string(m, "aik-origin", info->aik_origin));
         r = APPEND(r, append_string(m, "aik-notice", info->aik_notice));
+        r = APPEND(r, append_string(m, "vbs-report", info->vbs_report));
         r = APPEND(r, append_u32(m, "reset-count", info->reset_count));
         r = APPEND(r, append_u32(m, "restart-count", info->restart_count));
         return APPEND(r, append_u32(m, "leftovers-flushed", info->leftovers_flushed));

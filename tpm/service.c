@@ -11,6 +11,7 @@
 #include "collector/collector.h"
 #include "tpm/info.h"
 #include "tpm/reply.h"
+#include "tpm/vbs-report.h"
 
 struct Service {
         EvidenceMaker *maker;
@@ -85,12 +86,37 @@ static int method_quote(sd_bus_message *call, void *userdata, sd_bus_error *erro
         return send_reply(call, reply, r);
 }
 
+static int method_get_vbs_report(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Service *service = userdata;
+        _cleanup_bytes_ Bytes report = {};
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        VsmReportKind kind;
+        const void *data;
+        size_t size;
+        int r = sd_bus_message_read_array(call, 'y', &data, &size);
+        if (r >= 0)
+                r = sd_bus_message_skip(call, "a{sv}");   /* no options yet */
+        if (r < 0)
+                return r;
+        Err *err = vbs_report_get(service->maker, span_make(data, size), &kind, &report);
+        if (err)
+                return reply_error(call, err);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append(reply, "s", vsm_report_kind_to_string(kind));
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', report.data, report.size);
+        return send_reply(call, reply, r);
+}
+
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS("Ping", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_ping, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetInfo", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", info), method_get_info, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Quote", SD_BUS_ARGS("ay", qualifying_data, "a{sv}", options), SD_BUS_RESULT("a{sv}", evidence), method_quote,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetVbsReport", SD_BUS_ARGS("ay", user_data, "a{sv}", options), SD_BUS_RESULT("s", kind, "ay", report),
+                                method_get_vbs_report, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 

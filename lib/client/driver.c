@@ -389,6 +389,17 @@ static void do_quote(Operation *operation, const DriverCallbacks *callbacks) {
                 operation_take_evidence(operation, evidence);
 }
 
+static void do_report(Operation *operation, const DriverCallbacks *callbacks) {
+        _cleanup_bytes_ Bytes report = {};
+        VsmReportKind kind;
+        Err *err = callbacks->report ? callbacks->report(callbacks->userdata, operation_report_data(operation), &kind, &report)
+                                     : err_new(ERR_INTERNAL, "the driver has nobody to ask for a VBS report");
+        if (err)
+                operation_take_failure(operation, err);
+        else
+                operation_take_report(operation, kind, bytes_span(&report));
+}
+
 Err *driver_run(Operation *operation, const TransportOptions *options, const DriverCallbacks *callbacks) {
         static const DriverCallbacks none = {};
         if (!callbacks)
@@ -404,6 +415,9 @@ Err *driver_run(Operation *operation, const TransportOptions *options, const Dri
                         break;
                 case OPERATION_QUOTE:
                         do_quote(operation, callbacks);
+                        break;
+                case OPERATION_REPORT:
+                        do_report(operation, callbacks);
                         break;
                 case OPERATION_DONE:
                         return NULL;

@@ -1,16 +1,21 @@
 /* See operation.h. The table of the AttestTpm conversation; what it does not list changes nothing and frees what it was given:
  *
- *     state     request sent        | answer arrives        evidence arrives      failure arrives
- *     INIT      {"type":"aikcert"}  | QUOTE or FAILED       -                     FAILED
- *     QUOTE     -                   | -                     REQUEST or FAILED     FAILED
- *     REQUEST   {"request":…}       | DONE or FAILED        -                     FAILED
- *     DONE, FAILED                  | -                     -                     -
+ *     state     request sent        | answer arrives        evidence arrives      report arrives        failure arrives
+ *     INIT      {"type":"aikcert"}  | QUOTE or FAILED       -                     -                     FAILED
+ *     QUOTE     -                   | -                     REPORT, if it is      -                     FAILED
+ *                                                           wanted, else REQUEST;
+ *                                                           or FAILED
+ *     REPORT    -                   | -                     -                     REQUEST or FAILED     FAILED
+ *     REQUEST   {"request":…}       | DONE or FAILED        -                     -                     FAILED
+ *     DONE, FAILED                  | -                     -                     -                     -
+ *
+ * The evidence waits in REPORT, because what the report vouches for is the text that it becomes.
  *
  * The key set's conversation has one state, CERTS, that ends in DONE or FAILED. One attempt, no retry: the challenge may be spent by a refused
  * request, so whoever tries again begins with a new operation. */
 #include "client/operation.h"
 
-typedef enum OperationState { STATE_INIT, STATE_QUOTE, STATE_REQUEST, STATE_CERTS, STATE_DONE, STATE_FAILED } OperationState;
+typedef enum OperationState { STATE_INIT, STATE_QUOTE, STATE_REPORT, STATE_REQUEST, STATE_CERTS, STATE_DONE, STATE_FAILED } OperationState;
 
 struct Operation {
         OperationState state;
@@ -25,6 +30,11 @@ struct Operation {
         size_t n_custom_claims;
         AttestTpmChallenge challenge;
         Digest qualifying;
+        bool wants_report;
+        Evidence *evidence;       /* from its arrival until the request is made of it */
+        Digest report_data;
+        VsmReportKind vsm_report_kind;
+        Bytes vsm_report;         /* empty: none */
         /* key set */
         JwkSet *certs;
 };
@@ -55,6 +65,8 @@ Operation *operation_free(Operation *operation) {
         }
         free(operation->custom_claims);
         attest_tpm_challenge_done(&operation->challenge);
+        evidence_free(operation->evidence);
+        bytes_done(&operation->vsm_report);
         jwk_set_free(operation->certs);
         free(operation);
         return NULL;
@@ -68,6 +80,8 @@ OperationStep operation_next(Operation *operation) {
                 return OPERATION_SEND;
         case STATE_QUOTE:
                 return OPERATION_QUOTE;
+        case STATE_REPORT:
+                return OPERATION_REPORT;
         case STATE_DONE:
                 return OPERATION_DONE;
         case STATE_FAILED:
@@ -97,6 +111,8 @@ static Err *wrap_intent(const Operation *operation, Err *err) {
                 return err_wrap(err, "asking %s for a challenge", operation->base_url);
         case STATE_QUOTE:
                 return err_wrap(err, "collecting evidence");
+        case STATE_REPORT:
+                return err_wrap(err, "getting a VBS report");
         case STATE_REQUEST:
                 return err_wrap(err, "sending evidence to %s", operation->base_url);
         case STATE_CERTS:
@@ -159,6 +175,7 @@ void operation_take_response(Operation *operation, const HttpResponse *response,
                 err = take_certs(operation, response, now_sec);
                 break;
         case STATE_QUOTE:
+        case STATE_REPORT:
         case STATE_DONE:
         case STATE_FAILED:
                 break;
@@ -167,28 +184,62 @@ void operation_take_response(Operation *operation, const HttpResponse *response,
                 fail_with(operation, err);
 }
 
-/* Builds message 3. Its own request is filled only when all of it is there. */
-static Err *take_evidence(Operation *operation, const Evidence *evidence) {
-        const AttestTpmRequest parts = {
+static AttestTpmRequest request_parts(const Operation *operation) {
+        return (AttestTpmRequest) {
                 .challenge = &operation->challenge,
-                .evidence = evidence,
+                .evidence = operation->evidence,
                 .jwk_text = operation->jwk_text,
                 .request_key = operation->request_key,
                 .rp_id = operation->rp_id,
                 .rp_data = bytes_span(&operation->rp_data),
                 .custom_claims = operation->custom_claims,
                 .n_custom_claims = operation->n_custom_claims,
+                .vsm_report = bytes_span(&operation->vsm_report),
+                .vsm_report_kind = operation->vsm_report_kind,
         };
+}
+
+/* Builds message 3. Its own request is filled only when all of it is there. */
+static Err *make_request(Operation *operation) {
+        const AttestTpmRequest parts = request_parts(operation);
         enter(operation, STATE_REQUEST);
         TRY(err_wrap(attest_tpm_request(operation->base_url, operation->api_version, &parts, &operation->request), "building the request"));
+        evidence_freep(&operation->evidence);   /* the request has descriptors of its own */
         return add_authorization(operation);
+}
+
+static Err *ask_for_report(Operation *operation) {
+        const AttestTpmRequest parts = request_parts(operation);
+        TRY(attest_tpm_report_data(&parts, &operation->report_data));
+        enter(operation, STATE_REPORT);
+        return NULL;
 }
 
 void operation_take_evidence(Operation *operation, Evidence *steal_evidence) {
         _cleanup_(evidence_freep) Evidence *evidence = steal_evidence;
+        Err *err;
         if (operation->state != STATE_QUOTE)
                 return;
-        Err *err = evidence ? take_evidence(operation, evidence) : err_new(ERR_INTERNAL, "there is no evidence");
+        operation->evidence = steal_ptr(&evidence);
+        if (!operation->evidence)
+                err = err_new(ERR_INTERNAL, "there is no evidence");
+        else
+                err = operation->wants_report ? ask_for_report(operation) : make_request(operation);
+        if (err)
+                fail_with(operation, err);
+}
+
+Span operation_report_data(const Operation *operation) {
+        return operation->state == STATE_REPORT ? digest_span(&operation->report_data) : (Span) {};
+}
+
+void operation_take_report(Operation *operation, VsmReportKind kind, Span report) {
+        if (operation->state != STATE_REPORT)
+                return;
+        Err *err = report.size > 0 ? bytes_copy(report, &operation->vsm_report) : err_new(ERR_INTERNAL, "the report is empty");
+        operation->vsm_report_kind = kind;
+        if (!err)
+                err = make_request(operation);
         if (err)
                 fail_with(operation, err);
 }
@@ -243,6 +294,7 @@ Err *operation_new_attest_tpm(const AttestTpmOptions *options, Operation **ret) 
         TRY(copy_optional(options->authorization, &operation->authorization));
         TRY(bytes_copy(options->rp_data, &operation->rp_data));
         TRY(copy_custom_claims(operation, options));
+        operation->wants_report = options->vbs;
         TRY(err_wrap(jwk_public_text(options->request_key, &operation->jwk_text), "the request key"));
         if (!EVP_PKEY_up_ref(options->request_key))
                 return err_new(ERR_INTERNAL, "the request key cannot be referenced");

@@ -3,6 +3,7 @@
  *
  *     operation_next() → SEND  request  → operation_take_response() or operation_take_failure()
  *                      → QUOTE qualifying data → operation_take_evidence() or operation_take_failure()
+ *                      → REPORT 64 bytes → operation_take_report() or operation_take_failure()   (only if asked for)
  *                      → DONE | FAILED
  * operation_next() may be asked again without effect until the answer was given. */
 #pragma once
@@ -10,7 +11,7 @@
 #include "maa/attest_tpm.h"
 #include "maa/metadata.h"
 
-typedef enum OperationStep { OPERATION_SEND, OPERATION_QUOTE, OPERATION_DONE, OPERATION_FAILED } OperationStep;
+typedef enum OperationStep { OPERATION_SEND, OPERATION_QUOTE, OPERATION_REPORT, OPERATION_DONE, OPERATION_FAILED } OperationStep;
 
 typedef struct Operation Operation;
 Operation *operation_free(Operation *operation);
@@ -21,6 +22,8 @@ const HttpRequest *operation_request(const Operation *operation);      /* in SEN
 Span operation_qualifying_data(const Operation *operation);            /* in QUOTE */
 void operation_take_response(Operation *operation, const HttpResponse *response, uint64_t now_sec);
 void operation_take_evidence(Operation *operation, Evidence *steal_evidence);
+Span operation_report_data(const Operation *operation);                /* in REPORT: what the VBS report is to vouch for */
+void operation_take_report(Operation *operation, VsmReportKind kind, Span report);   /* copied */
 void operation_take_failure(Operation *operation, Err *steal_err);      /* transport or collector failed */
 Err *operation_take_error(Operation *operation);                        /* in FAILED: hands the error over (once) */
 
@@ -32,6 +35,7 @@ typedef struct AttestTpmOptions {
         const NamedValue *custom_claims;         /* copied */
         size_t n_custom_claims;
         const char *authorization;               /* "Bearer …" or NULL; copied */
+        bool vbs;                                /* send a VBS report along: OPERATION_REPORT comes after QUOTE */
 } AttestTpmOptions;
 Err *operation_new_attest_tpm(const AttestTpmOptions *options, Operation **ret) _must_check_;
 /* In DONE: the JWT, not validated. Borrowed. */

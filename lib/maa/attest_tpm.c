@@ -11,6 +11,13 @@
  *                          "request_key":{"jwk":<literal text>,"info":{"tpm_quote":{"hash_alg":"sha-256"}}},
  *                          "custom_claims":[…],"service_context":…}}
  *
+ * With a VBS report (att_type "vbs") the members of att_data stand one level deeper, beside the report, whose 64 bytes of user data are the SHA-512
+ * of the text between the braces of report_signed, braces included:
+ *
+ *                      {"att_type":"vbs","att_data":{"report_signed":{"rp_id":…,…},"vsm_report":{"enclave":{"report":" base64url "}}}}
+ *
+ * "vm" in place of "enclave" is an extension of ours, for a paravisor's report.
+ *
  * A log may have 100 MB and stands under three layers of base64, so the body is never held in memory: the payload is a row of text pieces and
  * file sources, and every layer is a source over it. The quote covers the hash of the jwk's text, and the service hashes the characters that it
  * finds in the payload; so that text is made once, hashed, and pasted here, never put through a JSON library again. */
@@ -310,10 +317,10 @@ static Err *write_custom_claims(Writer *out, const AttestTpmRequest *request) {
         return NULL;
 }
 
-static Err *make_payload(const AttestTpmRequest *request, Source **ret) {
-        _cleanup_(pieces_done) Pieces pieces = {};
-        Writer *out = &pieces.text;
-        writer_string(out, "{\"att_type\":\"basic\",\"att_data\":{");
+/* The members that att_data has in a basic request, and report_signed in one with a VBS report; with both braces. */
+static Err *add_members(Pieces *pieces, const AttestTpmRequest *request) {
+        Writer *out = &pieces->text;
+        writer_string(out, "{");
         TRY(write_text_member(out, "rp_id", request->rp_id ? request->rp_id : ""));
         writer_string(out, ",");
         if (request->rp_data.size > 0) {
@@ -322,12 +329,47 @@ static Err *make_payload(const AttestTpmRequest *request, Source **ret) {
         }
         write_bytes_member(out, "challenge", bytes_span(&request->challenge->challenge));
         writer_string(out, ",");
-        TRY(add_attestation(&pieces, request->evidence));
+        TRY(add_attestation(pieces, request->evidence));
         writer_format(out, ",\"request_key\":{\"jwk\":%s,\"info\":{\"tpm_quote\":{\"hash_alg\":\"sha-256\"}}},", request->jwk_text);
         TRY(write_custom_claims(out, request));
         TRY(write_text_member(out, "service_context", request->challenge->service_context));
-        writer_string(out, "}}");
+        writer_string(out, "}");
+        return NULL;
+}
+
+static Err *make_payload(const AttestTpmRequest *request, Source **ret) {
+        _cleanup_(pieces_done) Pieces pieces = {};
+        Writer *out = &pieces.text;
+        bool is_vbs = request->vsm_report.size > 0;
+        writer_format(out, "{\"att_type\":\"%s\",\"att_data\":%s", is_vbs ? "vbs" : "basic", is_vbs ? "{\"report_signed\":" : "");
+        TRY(add_members(&pieces, request));
+        if (is_vbs) {
+                writer_format(out, ",\"vsm_report\":{\"%s\":{", vsm_report_kind_to_string(request->vsm_report_kind));
+                write_bytes_member(out, "report", request->vsm_report);
+                writer_string(out, "}}}");
+        }
+        writer_string(out, "}");
         return pieces_join(&pieces, ret);
+}
+
+static Err *hash_source(Source *source, uint16_t alg, Digest *ret) {
+        _cleanup_(hash_freep) Hash *hash = NULL;
+        uint8_t buffer[8192];
+        size_t n;
+        TRY(hash_new(alg, &hash));
+        do {
+                TRY(source_read(source, buffer, sizeof(buffer), &n));
+                TRY(hash_update(hash, span_make(buffer, n)));
+        } while (n > 0);
+        return hash_finish(hash, ret);
+}
+
+Err *attest_tpm_report_data(const AttestTpmRequest *request, Digest *ret) {
+        _cleanup_(pieces_done) Pieces pieces = {};
+        _cleanup_(source_freep) Source *text = NULL;
+        TRY(add_members(&pieces, request));
+        TRY(pieces_join(&pieces, &text));
+        return err_wrap(hash_source(text, HASH_SHA512, ret), "hashing the evidence for the VBS report");
 }
 
 Err *attest_tpm_request(const char *base_url, const char *api_version, const AttestTpmRequest *request, HttpRequest *ret) {

@@ -1,4 +1,4 @@
-/* The AttestTpm protocol, version 2 (attReqV2, att_type basic): messages, no conversation.
+/* The AttestTpm protocol, version 2 (attReqV2, att_type basic or vbs): messages, no conversation.
  * Sources: Microsoft's "Trusted Platform Module (TPM) and virtualization-based security (VBS) enclave attestation protocol", and recorded
  * exchanges. Every message travels as {"data":"<base64url of inner JSON>"}, the inner JSON being {"payload":{…}}.
  *
@@ -46,9 +46,14 @@ typedef struct AttestTpmRequest {
         Span rp_data;                       /* the relying party's nonce, raw bytes */
         const NamedValue *custom_claims;    /* value_type string */
         size_t n_custom_claims;
+        Span vsm_report;                    /* empty: att_type basic; else vbs */
+        VsmReportKind vsm_report_kind;      /* VM is our extension: the real service documents enclave alone */
 } AttestTpmRequest;
 /* Errors: NOT_SUPPORTED if the AIK is no RSA key; QUOTE_MALFORMED if its public area does not parse; IO for the logs. */
 Err *attest_tpm_request(const char *base_url, const char *api_version, const AttestTpmRequest *request, HttpRequest *ret) _must_check_;
+/* What a VBS report has to vouch for: SHA-512 of the literal text of report_signed, both braces included. request->vsm_report is not looked at;
+ * everything else must be as in the attest_tpm_request() that follows. Errors as there. */
+Err *attest_tpm_report_data(const AttestTpmRequest *request, Digest *ret) _must_check_;
 /* The JWT out of the report message, not validated. */
 Err *attest_tpm_report_parse(const HttpResponse *response, uint64_t now_sec, char **ret_token) _must_check_;
 

@@ -52,6 +52,24 @@ LogState log_state_from_string(const char *text) {
         return LOG_STATE_OFF;
 }
 
+static const char *const report_kind_names[_VSM_REPORT_KIND_MAX] = {
+        [VSM_REPORT_ENCLAVE] = "enclave",
+        [VSM_REPORT_VM] = "vm",
+};
+
+const char *vsm_report_kind_to_string(VsmReportKind kind) {
+        return (unsigned) kind < _VSM_REPORT_KIND_MAX ? report_kind_names[kind] : "unknown";
+}
+
+bool vsm_report_kind_from_string(const char *text, VsmReportKind *ret) {
+        for (unsigned i = 0; i < _VSM_REPORT_KIND_MAX; i++)
+                if (string_equal(text, report_kind_names[i])) {
+                        *ret = (VsmReportKind) i;
+                        return true;
+                }
+        return false;
+}
+
 Evidence *evidence_free(Evidence *evidence) {
         if (!evidence)
                 return NULL;

@@ -35,6 +35,13 @@ typedef enum LogState {
 const char *log_state_to_string(LogState state);                  /* "off", "ok", "missing", "empty", ... */
 LogState log_state_from_string(const char *text);                 /* unknown: LOG_STATE_OFF */
 
+/* Who made a VBS report: a VBS enclave (EnclaveGetAttestationReport), or the paravisor of a confidential VM (HCL report). */
+typedef enum VsmReportKind { VSM_REPORT_ENCLAVE, VSM_REPORT_VM, _VSM_REPORT_KIND_MAX } VsmReportKind;
+const char *vsm_report_kind_to_string(VsmReportKind kind);                     /* "enclave", "vm": the members of vsm_report */
+bool vsm_report_kind_from_string(const char *text, VsmReportKind *ret);
+#define VSM_USER_DATA_SIZE 64           /* what such a report is asked for with, and carries: a SHA-512 */
+#define VSM_REPORT_SIZE_MAX (64u << 10) /* ours; a paravisor's has 2900 bytes */
+
 typedef struct Evidence {
         Bytes quote;            /* TPMS_ATTEST, without TPM2B size */
         Bytes signature;        /* TPMT_SIGNATURE */

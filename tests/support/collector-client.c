@@ -2,6 +2,7 @@
  *
  * collector-client [--config=FILE] [--collector=PROGRAM] [--socket=PATH]
  *     ping | info | pid | reopen
+ *     report HEX              a VBS report for these bytes
  *     quote HEX [DIRECTORY]   DIRECTORY gets attest, signature, aik-public, aik-certificate, TCG, IMA
  *
  * A quote is verified with lib/tcg before it is shown. */
@@ -44,6 +45,7 @@ static Err *show_info(Collector *collector) {
         TRY(json_add_string(json, "aik_fingerprint", info->aik_fingerprint));
         TRY(json_add_string(json, "aik_origin", info->aik_origin));
         TRY(json_add_string(json, "aik_notice", info->aik_notice));
+        TRY(json_add_string(json, "vbs_report", info->vbs_report));
         TRY(json_add_hex(json, "aik_public", bytes_span(&info->aik_public)));
         TRY(json_add_hex(json, "aik_name", bytes_span(&info->aik_name)));
         TRY(json_add_hex(json, "aik_certificate", bytes_span(&info->aik_certificate)));
@@ -145,6 +147,18 @@ static Err *show_quote(Collector *collector, const char *hex, const char *direct
         return show(json);
 }
 
+static Err *show_report(Collector *collector, const char *hex) {
+        _cleanup_json_ Json *json = NULL;
+        _cleanup_bytes_ Bytes user_data = {}, report = {};
+        VsmReportKind kind;
+        TRY(hex_decode(span_from_string(hex), "the user data", &user_data));
+        TRY(collector_report(collector, bytes_span(&user_data), &kind, &report));
+        TRY(json_new_object(&json));
+        TRY(json_add_string(json, "kind", vsm_report_kind_to_string(kind)));
+        TRY(json_add_hex(json, "report", bytes_span(&report)));
+        return show(json);
+}
+
 static Err *show_ping(Collector *collector) {
         sd_bus_message *call = NULL, *reply = NULL;
         TRY(collector_ping_call(collector, &call));
@@ -185,6 +199,8 @@ static Err *obey(const CollectorOptions *options, Collector **collector, char *l
         const char *hex = strtok_r(NULL, " \n", &rest);
         if (string_equal(verb, "quote") && hex)
                 return show_quote(*collector, string_equal(hex, "-") ? "" : hex, strtok_r(NULL, " \n", &rest));
+        if (string_equal(verb, "report") && hex)
+                return show_report(*collector, hex);
         return err_new(ERR_INVALID_ARGUMENT, "unknown line");
 }
 

@@ -5,7 +5,7 @@
 #include "client/operation.h"
 
 #define BASE "https://a.wus.attest.azure.net"
-#define EVENTS_MAX 6
+#define EVENTS_MAX 7
 
 /* base64url was made with `printf %s '…' | basenc --base64url`. */
 /* {"payload":{"challenge":"jgm0UsDk0lZSWQluA7-vJA","service_context":"abcd"}} */
@@ -30,7 +30,7 @@ static int drop_keys(void **state) {
         return 0;
 }
 
-typedef enum EventKind { NOTHING, ANSWER, EVIDENCE, NO_EVIDENCE, FAILURE, NO_FAILURE } EventKind;
+typedef enum EventKind { NOTHING, ANSWER, EVIDENCE, NO_EVIDENCE, VBS_REPORT, EMPTY_REPORT, FAILURE, NO_FAILURE } EventKind;
 
 typedef struct Event {
         EventKind kind;
@@ -64,6 +64,12 @@ static void play(Operation *operation, const Event *event) {
         case NO_EVIDENCE:
                 operation_take_evidence(operation, NULL);
                 break;
+        case VBS_REPORT:
+                operation_take_report(operation, VSM_REPORT_ENCLAVE, span_from_string("a report"));
+                break;
+        case EMPTY_REPORT:
+                operation_take_report(operation, VSM_REPORT_VM, (Span) {});
+                break;
         case FAILURE:
                 operation_take_failure(operation, err_new(ERR_SERVICE_UNREACHABLE, "h:443: nobody there"));
                 break;
@@ -79,18 +85,23 @@ static void assert_step(Operation *operation, OperationStep step) {
         assert_int_equal(operation_next(operation), step);   /* asking has no effect */
         assert_int_equal(operation_request(operation) != NULL, step == OPERATION_SEND);
         assert_int_equal(operation_qualifying_data(operation).size, step == OPERATION_QUOTE ? 32 : 0);
+        assert_int_equal(operation_report_data(operation).size, step == OPERATION_REPORT ? VSM_USER_DATA_SIZE : 0);
         if (step != OPERATION_DONE)
                 assert_null(operation_attest_tpm_token(operation));
 }
 
-static Operation *new_attest_tpm(void) {
+static Operation *new_attest_tpm_with(bool vbs) {
         static const uint8_t nonce[4] = { 1, 2, 3, 4 };
         Operation *operation = NULL;
         const AttestTpmOptions options = {
-                .base_url = BASE, .rp_id = "rp", .rp_data = SPAN_OF(nonce), .request_key = request_key, .authorization = "Bearer secret",
+                .base_url = BASE, .rp_id = "rp", .rp_data = SPAN_OF(nonce), .request_key = request_key, .authorization = "Bearer secret", .vbs = vbs,
         };
         assert_ok(operation_new_attest_tpm(&options, &operation));
         return operation;
+}
+
+static Operation *new_attest_tpm(void) {
+        return new_attest_tpm_with(false);
 }
 
 typedef struct Conversation {
@@ -118,9 +129,11 @@ static void run_conversation(Operation *operation, const Conversation *c) {
 #define SEND OPERATION_SEND
 #define QUOTE OPERATION_QUOTE
 #define DONE OPERATION_DONE
+#define VBS OPERATION_REPORT
 #define FAILED OPERATION_FAILED
 #define IN_INIT "asking " BASE " for a challenge"
 #define IN_QUOTE "collecting evidence"
+#define IN_REPORT "getting a VBS report"
 #define IN_REQUEST "sending evidence to " BASE
 
 static const Conversation attest_tpm_conversations[] = {
@@ -159,6 +172,34 @@ static void test_operation_attest_tpm_conversations(void **state) {
                 _cleanup_(operation_freep) Operation *operation = new_attest_tpm();
                 run_conversation(operation, &attest_tpm_conversations[i]);
         }
+}
+
+static const Conversation vbs_conversations[] = {
+        { "all goes well",
+          { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE, .next = VBS }, { VBS_REPORT, .next = SEND }, { ANSWER, 200, REPORT, DONE } }, ERR_NONE, NULL },
+        { "what does not belong to a state is ignored",
+          { { VBS_REPORT, .next = SEND }, { ANSWER, 200, CHALLENGE, QUOTE }, { VBS_REPORT, .next = QUOTE }, { EVIDENCE, .next = VBS },
+            { EVIDENCE, .next = VBS }, { ANSWER, 200, REPORT, VBS }, { VBS_REPORT, .next = SEND } }, ERR_NONE, NULL },
+        { "the report fails", { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE, .next = VBS }, { FAILURE, .next = FAILED } }, ERR_SERVICE_UNREACHABLE, IN_REPORT },
+        { "an empty report", { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE, .next = VBS }, { EMPTY_REPORT, .next = FAILED } }, ERR_INTERNAL, IN_REPORT },
+        { "a second report is ignored",
+          { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE, .next = VBS }, { VBS_REPORT, .next = SEND }, { EMPTY_REPORT, .next = SEND },
+            { ANSWER, 200, REPORT, DONE }, { VBS_REPORT, .next = DONE } }, ERR_NONE, NULL },
+};
+
+static void test_operation_attest_tpm_vbs_conversations(void **state) {
+        for (size_t i = 0; i < N_ELEMENTS(vbs_conversations); i++) {
+                _cleanup_(operation_freep) Operation *operation = new_attest_tpm_with(true);
+                run_conversation(operation, &vbs_conversations[i]);
+        }
+}
+
+/* Without the wish for one, a report that comes all the same is nothing. */
+static void test_operation_take_report_unasked_is_ignored(void **state) {
+        _cleanup_(operation_freep) Operation *operation = new_attest_tpm();
+        answer(operation, 200, CHALLENGE);
+        operation_take_report(operation, VSM_REPORT_VM, span_from_string("x"));
+        assert_step(operation, OPERATION_QUOTE);
 }
 
 /* A self-made RSA key as n and e. */
@@ -230,6 +271,46 @@ static void test_operation_attest_tpm_messages_are_those_of_the_protocol(void **
         assert_ptr_equal(operation_attest_tpm_jwk(operation), jwk);
 }
 
+/* What stands between the two texts in the payload of message 3, which begins and ends with them. */
+static void payload_between(Operation *operation, const char *head, const char *tail, Bytes *ret) {
+        _cleanup_bytes_ Bytes body = {}, inner = {};
+        _cleanup_json_ Json *payload = NULL;
+        _cleanup_(jws_freep) Jws *jws = NULL;
+        const char *request;
+        assert_ok(source_read_all(operation_request(operation)->body, 1 << 20, &body));
+        assert_ok(attest_tpm_envelope_open(bytes_span(&body), "the body", &inner, &payload));
+        assert_ok(json_get_string(payload, "request", &request));
+        assert_ok(jws_parse_bounded(span_from_string(request), 1 << 20, &jws));
+        size_t n = jws->payload.size, n_head = strlen(head), n_tail = strlen(tail);
+        assert_true(n > n_head + n_tail);
+        assert_memory_equal(jws->payload.data, head, n_head);
+        assert_memory_equal(jws->payload.data + n - n_tail, tail, n_tail);
+        assert_ok(bytes_copy(span_make(jws->payload.data + n_head, n - n_head - n_tail), ret));
+}
+
+/* "a report" is YSByZXBvcnQ in base64url. */
+static void test_operation_attest_tpm_vbs_report_is_about_the_text_beside_it(void **state) {
+        static const char *const tails[] = { ",\"vsm_report\":{\"enclave\":{\"report\":\"YSByZXBvcnQ\"}}}}", ",\"vsm_report\":{\"vm\":{\"report\":\"YSByZXBvcnQ\"}}}}" };
+        _cleanup_(operation_freep) Operation *basic = new_attest_tpm();
+        _cleanup_bytes_ Bytes members = {};
+        answer(basic, 200, CHALLENGE);
+        operation_take_evidence(basic, synthetic_evidence(aik, 20001, 12289, false));
+        payload_between(basic, "{\"att_type\":\"basic\",\"att_data\":", "}", &members);
+        for (unsigned kind = 0; kind < N_ELEMENTS(tails); kind++) {
+                _cleanup_(operation_freep) Operation *operation = new_attest_tpm_with(true);
+                _cleanup_bytes_ Bytes text = {}, asked = {};
+                uint8_t expected[64];
+                answer(operation, 200, CHALLENGE);
+                operation_take_evidence(operation, synthetic_evidence(aik, 20001, 12289, false));
+                assert_ok(bytes_copy(operation_report_data(operation), &asked));
+                operation_take_report(operation, (VsmReportKind) kind, span_from_string("a report"));
+                payload_between(operation, "{\"att_type\":\"vbs\",\"att_data\":{\"report_signed\":", tails[kind], &text);
+                assert_true(span_equal(bytes_span(&text), bytes_span(&members)));   /* the same members as in a basic request */
+                assert_int_equal(EVP_Digest(text.data, text.size, expected, NULL, EVP_sha512(), NULL), 1);
+                assert_true(span_equal(bytes_span(&asked), SPAN_OF(expected)));
+        }
+}
+
 static void test_operation_attest_tpm_evidence_that_cannot_be_sent_fails(void **state) {
         _cleanup_(operation_freep) Operation *operation = new_attest_tpm();
         Evidence *evidence = synthetic_evidence(aik, 100, 0, false);
@@ -252,8 +333,9 @@ static void test_operation_new_attest_tpm_bad_options_are_refused(void **state) 
 
 static void test_operation_free_in_every_state(void **state) {
         operation_free(NULL);
-        for (unsigned n = 0; n <= 3; n++) {
-                _cleanup_(operation_freep) Operation *operation = new_attest_tpm();
+        for (unsigned i = 0; i < 8; i++) {
+                unsigned n = i / 2;
+                _cleanup_(operation_freep) Operation *operation = new_attest_tpm_with(i % 2 == 1);
                 if (n >= 1)
                         answer(operation, 200, CHALLENGE);
                 if (n >= 2)
@@ -266,8 +348,11 @@ static void test_operation_free_in_every_state(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_operation_attest_tpm_conversations),
+                cmocka_unit_test(test_operation_attest_tpm_vbs_conversations),
+                cmocka_unit_test(test_operation_take_report_unasked_is_ignored),
                 cmocka_unit_test(test_operation_certs_conversations),
                 cmocka_unit_test(test_operation_attest_tpm_messages_are_those_of_the_protocol),
+                cmocka_unit_test(test_operation_attest_tpm_vbs_report_is_about_the_text_beside_it),
                 cmocka_unit_test(test_operation_attest_tpm_evidence_that_cannot_be_sent_fails),
                 cmocka_unit_test(test_operation_new_attest_tpm_bad_options_are_refused),
                 cmocka_unit_test(test_operation_free_in_every_state),

@@ -192,7 +192,7 @@ static void test_config_load_refuses_with_file_and_line(void **state) {
                 { "[Instance]\nProxy=user:pw@host\n", ":2: [Instance] Proxy=…: http://host:port or https://host:port is needed" },
                 { "[Schedule]\nRetryMinSec=20min\n", ":2: [Schedule] RetryMinSec=20min: RetryMinSec= may not exceed RetryMaxSec=" },
                 { "[TPM]\nRequestKey=tpm\n", ":2: [TPM] RequestKey=tpm: this version supports ephemeral alone" },
-                { "[Evidence]\nVbsReport=nv:0x01400001\n", ":2: [Evidence] VbsReport=nv:0x01400001: this version supports none alone" },
+                { "[Evidence]\nVbsReport=nv:1\n", ":2: [Evidence] VbsReport=nv:1: none, nv:0x01XXXXXX, command:/PATH or file:/PATH is needed" },
                 { "[Credential]\nType=client-secret\nTenantId=x\n", ":2: [Credential] Type=client-secret: ClientId= is needed too" },
                 { "[TPM]\nPcrs=1\n\xff\n", ":3: bytes that are not UTF-8" },
                 { "[TPM]\nPcrs=\x01\n", ":2: control character 0x01" },
