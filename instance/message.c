@@ -94,6 +94,7 @@ AttestRequest *attest_request_free(AttestRequest *request) {
         bytes_done(&request->challenge);
         jwk_free(request->request_key);
         bytes_done(&request->payload);
+        vsm_report_done(&request->vsm_report);
         json_unref(request->json);
         free(request);
         return NULL;
@@ -201,8 +202,7 @@ static Err *parse_request_key(const Json *att_data, AttestRequest *request) {
         TRY(json_get_object(att_data, "request_key", &key));
         TRY(json_get_object(key, "jwk", &jwk));
         TRY(err_wrap(jwk_from_json(jwk, &request->request_key), "request_key.jwk"));
-        TRY(json_find_source(bytes_span(&request->payload), (const char *const[]) { "att_data", "request_key", "jwk", NULL },
-                             &request->jwk_text));
+        TRY(json_find_source(request->members_text, (const char *const[]) { "request_key", "jwk", NULL }, &request->jwk_text));
         TRY(json_get_object(key, "info", &info));
         if (json_get(info, "tpm_certify"))
                 return err_new(ERR_NOT_SUPPORTED, "request_key.info.tpm_certify is not supported by this instance");
@@ -292,6 +292,20 @@ static Err *parse_att_data(const Json *att_data, AttestRequest *request) {
         return parse_custom_claims(att_data, request);
 }
 
+/* {"report_signed": {what att_data has otherwise}, "vsm_report": …} */
+static Err *parse_vbs_att_data(const Json *att_data, AttestRequest *request) {
+        Json *members;
+        TRY(json_get_object(att_data, "report_signed", &members));
+        TRY(json_find_source(bytes_span(&request->payload), (const char *const[]) { "att_data", "report_signed", NULL }, &request->members_text));
+        TRY(err_wrap(parse_att_data(members, request), "report_signed"));
+        return vsm_report_parse(att_data, &request->vsm_report);
+}
+
+static Err *parse_basic_att_data(const Json *att_data, AttestRequest *request) {
+        TRY(json_find_source(bytes_span(&request->payload), (const char *const[]) { "att_data", NULL }, &request->members_text));
+        return parse_att_data(att_data, request);
+}
+
 Err *attest_request_parse(Bytes *steal_payload, AttestRequest **ret) {
         _cleanup_bytes_ Bytes payload = bytes_steal(steal_payload);
         _cleanup_(attest_request_freep) AttestRequest *request = calloc(1, sizeof(*request));
@@ -301,13 +315,12 @@ Err *attest_request_parse(Bytes *steal_payload, AttestRequest **ret) {
         TRY(json_parse(bytes_span(&request->payload), "the payload of the request's JWS", &request->json));
         const char *type;
         TRY(json_get_string(request->json, "att_type", &type));
-        if (string_equal(type, "vbs"))
-                return err_new(ERR_NOT_SUPPORTED, "att_type \"vbs\" is not supported by this instance");
-        if (!string_equal(type, "basic"))
-                return err_new(ERR_EVIDENCE_MALFORMED, "att_type is \"%.32s\", only \"basic\" is known", type);
+        bool is_vbs = string_equal(type, "vbs");
+        if (!is_vbs && !string_equal(type, "basic"))
+                return err_new(ERR_EVIDENCE_MALFORMED, "att_type is \"%.32s\", only \"basic\" and \"vbs\" are known", type);
         Json *att_data;
         TRY(json_get_object(request->json, "att_data", &att_data));
-        TRY(err_wrap(parse_att_data(att_data, request), "att_data"));
+        TRY(err_wrap(is_vbs ? parse_vbs_att_data(att_data, request) : parse_basic_att_data(att_data, request), "att_data"));
         *ret = steal_ptr(&request);
         return NULL;
 }

@@ -10,6 +10,7 @@
  * attestation protocol", version 2, and recorded init messages. */
 #pragma once
 
+#include "instance/vsm-report.h"
 #include "jose/jws.h"
 #include "tcg/evidence.h"
 
@@ -38,7 +39,8 @@ typedef enum ClaimType { CLAIM_STRING, CLAIM_INTEGER, CLAIM_BOOLEAN } ClaimType;
 /* An attestation request, taken apart; nothing in it is believed yet. Strings are borrowed from json. */
 typedef struct AttestRequest {
         Json *json;
-        Bytes payload;               /* text of json; jwk_text points into it */
+        Bytes payload;               /* text of json; the two below point into it */
+        Span members_text;           /* what a VBS report vouches for: report_signed of a vbs request; else att_data; with both braces */
         Span jwk_text;               /* the request key as it was written: this text is hashed */
         Jwk *request_key;
         Bytes challenge;
@@ -50,13 +52,14 @@ typedef struct AttestRequest {
         PcrValues pcrs;
         MessageLog logs[MESSAGE_LOGS_MAX];
         size_t n_logs;
+        VsmReport vsm_report;        /* its bytes are empty in a basic request */
         Json *custom_claims;         /* array, checked; NULL if absent; borrowed */
 } AttestRequest;
 AttestRequest *attest_request_free(AttestRequest *request);
 DEFINE_CLEANUP(AttestRequest, attest_request_free)
 
 /* Parses the payload of the JWS; takes payload, also on failure. Errors: JSON_*, BASE64_INVALID, KEY_INVALID, EVIDENCE_MALFORMED,
- * NOT_SUPPORTED (att_type vbs, boot_attestation, other_keys, tpm_certify, other hash algorithms than sha-256). */
+ * NOT_SUPPORTED (boot_attestation, other_keys, tpm_certify, other hash algorithms than sha-256). */
 Err *attest_request_parse(Bytes *steal_payload, AttestRequest **ret) _must_check_;
 /* The whole of message 3: form of the JWS, header, payload, and the signature with the key that the payload brings: proof that the
  * client has that key, no more. Errors: those above and TOKEN_*. */

@@ -67,6 +67,15 @@ static Err *add_verdict(Json *claims, const Verdict *verdict) {
         return json_add_integer(claims, "tpmRestartCount", verdict->restart_count);
 }
 
+static Err *add_vsm_claims(Json *claims, Json *vsm_claims) {
+        if (!vsm_claims)
+                return NULL;
+        json_object_object_foreach(vsm_claims, name, value) {
+                TRY(json_add(claims, name, json_ref(value)));
+        }
+        return NULL;
+}
+
 /* A name that comes again becomes a list, as with claims that a policy issues twice. */
 static Err *add_custom(Json *custom, const char *name, Json *steal_value) {
         _cleanup_json_ Json *value = steal_value, *list = NULL;
@@ -86,6 +95,7 @@ Err *report_policy_claims(const Verdict *verdict, const Json *custom_claims, cha
         TRY(json_new_object(&claims));
         TRY(json_new_object(&custom));
         TRY(add_verdict(claims, verdict));
+        TRY(add_vsm_claims(claims, verdict->vsm_claims));
         for (size_t i = 0; custom_claims && i < json_object_array_length(custom_claims); i++) {
                 const char *name;
                 Json *value;

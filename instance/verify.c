@@ -14,6 +14,7 @@
 void verdict_done(Verdict *verdict) {
         free(verdict->aik_reason);
         verdict->aik_reason = NULL;
+        json_unrefp(&verdict->vsm_claims);
 }
 
 static Err *check_quote(const AttestRequest *request, Span challenge, const VerifyRules *rules, Verdict *verdict) {
@@ -166,6 +167,8 @@ Err *verify_request(const AttestRequest *request, Span challenge, const VerifyRu
         TRY(hash_aik(request, &verdict));
         TRY(check_aik_certificate(request, rules, &verdict));
         TRY(check_logs(request, &verdict));
+        if (request->vsm_report.report.size > 0)
+                TRY(vsm_report_verify(&request->vsm_report, request->members_text, request->aik, &verdict.vsm_claims));
         *ret = verdict;
         verdict = (Verdict) {};
         return NULL;

@@ -2,7 +2,7 @@
  *
  * Refused: a quote that is not signed by aik_pub, is about another challenge or request key, selects fewer PCRs than required or does
  * not give the digest of the values that were sent; logs that do not parse; an IMA list that does not yield PCR 10 in every quoted bank;
- * an AIK certificate for another key. Claims: which PCRs the firmware log explains, SecureBoot as measured, whether the AIK's
+ * an AIK certificate for another key; a VBS report for another request or, of a paravisor, another AIK. Claims: which PCRs the firmware log explains, SecureBoot as measured, whether the AIK's
  * certificate is in date and of a known issuer. */
 #pragma once
 
@@ -24,10 +24,11 @@ typedef struct Verdict {
         bool secure_boot;                /* SecureBoot was measured as 1, and PCR 7 proves it */
         uint64_t n_boot_events, n_ima_entries, n_ima_violations;
         uint32_t reset_count, restart_count;
+        Json *vsm_claims;                /* about the VBS report; NULL if there is none */
 } Verdict;
 void verdict_done(Verdict *verdict);
 #define _cleanup_verdict_ _cleanup_(verdict_done)
 
 /* challenge is the one out of the service context. Errors: CHALLENGE_INVALID, QUOTE_*, EVIDENCE_MALFORMED, EVENTLOG_MALFORMED,
- * LOG_EMPTY, LOG_TRUNCATED, IMA_MALFORMED, IMA_MISMATCH, AIK_CERTIFICATE_INVALID. */
+ * LOG_EMPTY, LOG_TRUNCATED, IMA_MALFORMED, IMA_MISMATCH, AIK_CERTIFICATE_INVALID, VBS_REPORT_*, PARAVISOR_REPORT_*. */
 Err *verify_request(const AttestRequest *request, Span challenge, const VerifyRules *rules, Verdict *ret) _must_check_;

@@ -202,7 +202,7 @@ class InstanceTest(unittest.TestCase):
             (jws({"alg": "PS256", "typ": "attReq"}), "InvalidParameter", "attReqV2"),
             (jws(good), "InvalidParameter", "att_type"),
             (jws(good, b'{"att_type":"basic"}'), "InvalidParameter", "att_data"),
-            (jws(good, b'{"att_type":"vbs","att_data":{}}'), "InvalidParameter", "vbs"),
+            (jws(good, b'{"att_type":"vbs","att_data":{}}'), "InvalidParameter", "report_signed"),
             (jws(good, b'{"att_type":"basic","att_data":{"challenge":"*"}}'), "InvalidParameter", "challenge"),
             (jws(good, b'{"att_type":"basic","att_type":"basic"}'), "InvalidParameter", "att_type"),
         ]

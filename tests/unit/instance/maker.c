@@ -260,21 +260,43 @@ static void write_attestation(Writer *writer, const Maker *maker, const char *jw
         writer_string(writer, "}},");
 }
 
+static void write_vbs_data(Writer *writer, const Maker *maker, Span members) {
+        writer_string(writer, "{\"report_signed\":");
+        writer_span(writer, members);
+        writer_string(writer, ",\"vsm_report\":");
+        if (maker->vsm_text) {
+                writer_string(writer, maker->vsm_text);
+        } else {
+                _cleanup_bytes_ Bytes report = maker->make_vsm_report(maker, members);
+                writer_format(writer, "{\"%s\":{", maker->vsm_member);
+                write_member(writer, "report", bytes_span(&report));
+                writer_string(writer, "}}");
+        }
+        writer_string(writer, "}");
+}
+
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
 char *maker_request(const Maker *maker) {
         _cleanup_free_ char *n = modulus_text(maker->request_key), *jwk = NULL;
         char *jws;
         assert_ok(string_format(&jwk, maker->jwk_format, n));
-        _cleanup_writer_ Writer writer = {};
-        writer_format(&writer, "{\"att_type\":\"%s\",\"att_data\":{\"rp_id\":\"https://relying.example\",", maker->att_type);
+        _cleanup_writer_ Writer writer = {}, whole = {};
+        writer_string(&writer, "{\"rp_id\":\"https://relying.example\",");
         write_member(&writer, "rp_data", span_from_string("the nonce of the relying party"));
         writer_string(&writer, ",");
         write_member(&writer, "challenge", bytes_span(&maker->challenge));
         writer_string(&writer, ",");
         write_attestation(&writer, maker, jwk);
-        writer_format(&writer, "\"request_key\":{\"jwk\":%s,\"info\":%s},%s\"service_context\":\"%s\"}}", jwk, maker->key_info,
+        writer_format(&writer, "\"request_key\":{\"jwk\":%s,\"info\":%s},%s\"service_context\":\"%s\"}", jwk, maker->key_info,
                       maker->extra_members, maker->service_context);
-        _cleanup_bytes_ Bytes payload = finish(&writer);
+        _cleanup_bytes_ Bytes members = finish(&writer);
+        writer_format(&whole, "{\"att_type\":\"%s\",\"att_data\":", maker->att_type);
+        if (maker->make_vsm_report)
+                write_vbs_data(&whole, maker, bytes_span(&members));
+        else
+                writer_span(&whole, bytes_span(&members));
+        writer_string(&whole, "}");
+        _cleanup_bytes_ Bytes payload = finish(&whole);
         JoseAlg alg = strstr(maker->header, "RS256") ? JOSE_ALG_RS256 : JOSE_ALG_PS256;
         assert_ok(jws_sign(alg, maker->signing_key ? maker->signing_key : maker->request_key, maker->header, bytes_span(&payload), &jws));
         return jws;

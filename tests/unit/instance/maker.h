@@ -9,7 +9,8 @@
 #include "base/writer.h"
 #include "instance/message.h"
 
-typedef struct Maker {
+typedef struct Maker Maker;
+struct Maker {
         EVP_PKEY *aik, *request_key;
         Bytes challenge;             /* that goes into att_data */
         Bytes quoted_challenge;      /* that goes into the quote */
@@ -30,7 +31,10 @@ typedef struct Maker {
         const char *header;          /* of the JWS */
         const char *att_type, *key_info, *extra_members;
         bool descending;
-} Maker;
+        /* A VBS report for the text of report_signed; NULL: a basic request. vsm_member is "enclave" or "vm", vsm_text stands in place of vsm_report's value. */
+        Bytes (*make_vsm_report)(const Maker *maker, Span signed_text);
+        const char *vsm_member, *vsm_text;
+};
 
 /* Keys are made once for all tests. */
 void maker_init(Maker *maker, Span challenge, const char *service_context);

@@ -145,7 +145,7 @@ static const struct {
         { spoil_crit, ERR_TOKEN_CRIT_UNKNOWN, "crit" },
         { spoil_proof, ERR_TOKEN_SIGNATURE_INVALID, "request_key" },
         { spoil_twice, ERR_JSON_DUPLICATE_MEMBER, "rp_id" },
-        { spoil_att_type, ERR_NOT_SUPPORTED, "vbs" },
+        { spoil_att_type, ERR_JSON_MEMBER_MISSING, "report_signed" },
         { spoil_att_type_unknown, ERR_EVIDENCE_MALFORMED, "att_type" },
         { spoil_hash_name, ERR_NOT_SUPPORTED, "sha-512" },
         { spoil_certify, ERR_NOT_SUPPORTED, "tpm_certify" },
