@@ -21,7 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import bed
 from bed import ATTESTCTL, BUILD, COLLECTOR
 from collector import Client, aik_pem, folder, machine_logs, pcrread, setup
-from swtpm import ALGS, CC_PCR_READ, CC_QUOTE, Proxy
+from swtpm import ALGS, CC_CREATE, CC_PCR_READ, CC_QUOTE, Proxy, extend_command
 
 ATTEST_INSTANCE = os.path.join(BUILD, "instance", "attest-instance")
 PLATFORM_AIK, PLATFORM_CERTIFICATE = "0x81000003", "0x01C101D0"
@@ -209,6 +209,19 @@ def test_own_key_is_used_beside_a_platform_key_where_asked_for():
             with Client(it, it.config(tpm=[f"AikHandle={handle}"])) as client:
                 assert client.ok("info")["aik_origin"] == origin
                 judge_round(it, client)
+
+
+def test_algorithm_that_the_tpm_does_not_have_is_named():
+    answers = {"rsa3072": 0x2C4, "ecc-p384": 0x2E6}   # TPM_RC_VALUE and TPM_RC_CURVE of parameter 2, TPM 2.0 Part 2 §6.6
+    with setup() as it:
+        for algorithm, code in answers.items():
+            with liar(it) as proxy, Client(it, it.config(proxy.tcti, tpm=[f"AikAlgorithm={algorithm}"])) as client:
+                proxy.answers[CC_CREATE] = lambda _: struct.pack(">HII", 0x8001, 10, code)
+                client.fails("info", "NOT_SUPPORTED", f"AikAlgorithm={algorithm}", f"rc 0x{code:x}")
+                assert os.listdir(it.state) == []
+                proxy.answers.clear()
+                client.ok("info")
+                os.unlink(os.path.join(it.state, KINDS[algorithm][0]))
 
 
 # -- the platform's key, and others at handles -----------------------------------------------------------------------------------------
@@ -444,6 +457,36 @@ def test_two_banks_and_an_ec_key_with_sha384_go_together():
         with Client(it, it.config(tpm=settings)) as client:
             assert judge_round(it, client, ("sha256", "sha384"))[0] == "sha384"
         judge_whole(it, instance, it.path("aik.pem"), KINDS["ecc-p384"][2], ["sha256", "sha384"], *settings)
+
+
+def ima_entry(path):
+    """(an ima-ng entry of the binary list, its template data): the kernel extends each bank with that bank's hash of the data (since 5.8)."""
+    data = b"".join(struct.pack("<I", len(field)) + field for field in (b"sha256:\0" + hashlib.sha256(path).digest(), path + b"\0"))
+    return struct.pack("<I", 10) + hashlib.sha1(data).digest() + struct.pack("<I", 6) + b"ima-ng" + struct.pack("<I", len(data)) + data, data
+
+
+def test_ima_entries_around_a_quote_of_two_banks_need_no_second_quote():
+    banks = ("sha256", "sha384")
+    with setup(",".join(banks)) as it, liar(it) as proxy:
+        machine_logs(it, banks=",".join(banks))
+        number = iter(range(1000))
+
+        def measure(send):
+            entry, data = ima_entry(b"/usr/bin/program-%d" % next(number))
+            with open(it.ima_log, "ab") as log:
+                log.write(entry)
+            assert send(extend_command(10, data, banks))[6:10] == bytes(4)
+
+        proxy.hooks[CC_QUOTE] = proxy.after[CC_QUOTE] = proxy.hooks[CC_PCR_READ] = measure
+        with Client(it, it.config(proxy.tcti, tpm=["PcrBank=" + " ".join(banks)])) as client:
+            for _ in range(3):
+                out = folder(it, "out")
+                evidence = client.ok(f"quote 0b {out}")
+                assert evidence["quote_retries"] == 0 and evidence["verdicts"][10] == "replayed" and evidence["ima_log_state"] == "ok", evidence
+                values = b"".join(bytes.fromhex(evidence["pcrs"][bank][str(i)]) for bank in banks for i in range(24))
+                with open(os.path.join(out, "attest"), "rb") as attest:
+                    assert attest.read().endswith(hashlib.sha256(values).digest())
+        assert next(number) >= 9
 
 
 def test_verdict_is_on_the_strongest_bank_whatever_its_place():
