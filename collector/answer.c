@@ -216,6 +216,13 @@ static const AnswerField info_fields[] = {
         { "leftovers-flushed", "u", INFO(leftovers_flushed), read_u32, true },
 };
 
+#define ENDORSEMENT(member) offsetof(CollectorEndorsement, member)
+static const AnswerField endorsement_fields[] = {
+        { "ek-public", "ay", ENDORSEMENT(ek_public), read_bytes, true },
+        { "ek-certificate", "ay", ENDORSEMENT(ek_certificate), read_bytes, true },
+        { "ek-origin", "s", ENDORSEMENT(ek_origin), read_string, true },
+};
+
 #define EVIDENCE(member) offsetof(Evidence, member)
 static const AnswerField evidence_fields[] = {
         { "quote", "ay", EVIDENCE(quote), read_bytes, true },
@@ -292,6 +299,10 @@ _Static_assert(N_ELEMENTS(info_fields) <= ANSWER_FIELDS_MAX && N_ELEMENTS(eviden
 
 Err *answer_read_info(sd_bus_message *reply, CollectorInfo *info) {
         return read_dictionary(reply, info_fields, N_ELEMENTS(info_fields), info);
+}
+
+Err *answer_read_endorsement(sd_bus_message *reply, CollectorEndorsement *endorsement) {
+        return read_dictionary(reply, endorsement_fields, N_ELEMENTS(endorsement_fields), endorsement);
 }
 
 Err *answer_read_evidence(sd_bus_message *reply, Evidence *evidence) {

@@ -321,3 +321,53 @@ Err *collector_report(Collector *collector, Span user_data, VsmReportKind *ret_k
         TRY(call_blocking(collector, call, COLLECTOR_REPORT_USEC, &reply));
         return collector_report_reply(reply, ret_kind, ret_report);
 }
+
+void collector_endorsement_done(CollectorEndorsement *endorsement) {
+        bytes_done(&endorsement->ek_public);
+        bytes_done(&endorsement->ek_certificate);
+        freep(&endorsement->ek_origin);
+}
+
+static Err *call_made(const char *method, int r) {
+        return r < 0 ? err_new_errno(ERR_INTERNAL, r, "making the call %s", method) : NULL;
+}
+
+Err *collector_get_endorsement_key(Collector *collector, const char *algorithm, CollectorEndorsement *ret) {
+        _cleanup_(message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+        _cleanup_(collector_endorsement_done) CollectorEndorsement endorsement = {};
+        TRY(new_call(collector, "GetEndorsementKey", &call));
+        TRY(call_made("GetEndorsementKey", sd_bus_message_append(call, "a{sv}", 1, "algorithm", "s", algorithm)));
+        TRY(call_blocking(collector, call, COLLECTOR_INFO_USEC, &reply));
+        TRY(check_reply(reply));
+        TRY(answer_read_endorsement(reply, &endorsement));
+        *ret = endorsement;
+        endorsement = (CollectorEndorsement) {};
+        return NULL;
+}
+
+Err *collector_activate_credential(Collector *collector, Span id_object, Span encrypted_secret, Bytes *ret_secret) {
+        _cleanup_(message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+        const void *secret;
+        size_t size;
+        TRY(new_call(collector, "ActivateCredential", &call));
+        int r = sd_bus_message_append_array(call, 'y', id_object.data, id_object.size);
+        if (r >= 0)
+                r = sd_bus_message_append_array(call, 'y', encrypted_secret.data, encrypted_secret.size);
+        if (r >= 0)
+                r = sd_bus_message_append(call, "a{sv}", 0);
+        TRY(call_made("ActivateCredential", r));
+        TRY(call_blocking(collector, call, COLLECTOR_INFO_USEC, &reply));
+        TRY(check_reply(reply));
+        r = sd_bus_message_read_array(reply, 'y', &secret, &size);
+        if (r < 0)
+                return err_new_errno(ERR_COLLECTOR_ANSWER_INVALID, r, "attestd-tpm's answer is no secret");
+        return bytes_copy(span_make(secret, size), ret_secret);
+}
+
+Err *collector_store_aik_certificate(Collector *collector, Span der) {
+        _cleanup_(message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+        TRY(new_call(collector, "StoreAikCertificate", &call));
+        TRY(call_made("StoreAikCertificate", sd_bus_message_append_array(call, 'y', der.data, der.size)));
+        TRY(call_blocking(collector, call, COLLECTOR_INFO_USEC, &reply));
+        return check_reply(reply);
+}

@@ -13,6 +13,10 @@
  *         logs a(sht) (protocol type "TCG"/"IMA", sealed memfd, size), boot-log-state s, boot-log-reason s, ima-log-state s, ima-log-reason s,
  *         ima-entries t, reset-count u, restart-count u, quote-retries u
  *     GetVbsReport(ay user_data (64 bytes), a{sv} options) → s kind ("enclave", "vm"), ay report: from whoever VbsReport= names
+ *     GetEndorsementKey(a{sv} options) → a{sv}: ek-public ay (TPMT_PUBLIC), ek-certificate ay (DER, empty if there is none), ek-origin s. Option: algorithm s
+ *         ("auto", "rsa", "ecc")
+ *     ActivateCredential(ay TPM2B_ID_OBJECT, ay TPM2B_ENCRYPTED_SECRET, a{sv} options) → ay secret, if they are for this TPM's endorsement key and its AIK
+ *     StoreAikCertificate(ay DER): checks that it is for the AIK, and keeps it for AikCertificate=auto
  *   errors: org.attestd1.Error.NAME with the described chain as message.
  * The network-facing process gives qualifying data and nothing else: which TPM, key, PCRs and log files is the collector's own configuration.
  *
@@ -45,6 +49,12 @@ typedef struct CollectorInfo {
 CollectorInfo *collector_info_free(CollectorInfo *info);
 DEFINE_CLEANUP(CollectorInfo, collector_info_free)
 
+typedef struct CollectorEndorsement {
+        Bytes ek_public, ek_certificate;
+        char *ek_origin;
+} CollectorEndorsement;
+void collector_endorsement_done(CollectorEndorsement *endorsement);
+
 typedef struct CollectorOptions {
         const char *program;       /* --collector=PATH; NULL: $ATTESTD_COLLECTOR, beside the own executable, ../libexec, libexec directory */
         const char *config_file;   /* passed on as --config= ; NULL: none */
@@ -67,6 +77,9 @@ sd_bus *collector_bus(Collector *collector);
 Err *collector_get_info(Collector *collector, CollectorInfo **ret) _must_check_;
 Err *collector_quote(Collector *collector, Span qualifying_data, Evidence **ret) _must_check_;
 Err *collector_report(Collector *collector, Span user_data, VsmReportKind *ret_kind, Bytes *ret_report) _must_check_;
+Err *collector_get_endorsement_key(Collector *collector, const char *algorithm, CollectorEndorsement *ret) _must_check_;
+Err *collector_activate_credential(Collector *collector, Span id_object, Span encrypted_secret, Bytes *ret_secret) _must_check_;
+Err *collector_store_aik_certificate(Collector *collector, Span der) _must_check_;
 
 /* For asynchronous callers: make the call message, parse the reply message (error replies become an Err of the code they name; a disconnected or timed out bus:
  * COLLECTOR_UNAVAILABLE or TPM_STUCK; an answer that is not as above: COLLECTOR_ANSWER_INVALID). */

@@ -15,6 +15,7 @@
 #define EPOCH_SIZE 16
 #define PLAIN_SIZE 100
 #define PROTECTED_SIZE (NONCE_SIZE + PLAIN_SIZE + TAG_SIZE)
+#define CONTENT_PURPOSE "attest-instance enrolment context"   /* additional data, where service contexts have the key name */
 #define KEY_NAME_SIZE 64
 #define FORMAT_VERSION 1
 #define SERVICE_CONTEXT_MAX 1024
@@ -73,71 +74,91 @@ ContextKeeper *context_keeper_free(ContextKeeper *keeper) {
 }
 
 /* Nonces are random: the birthday bound of 96 bits is far above what one state directory will ever issue. */
-static Err *seal(const ContextKeeper *keeper, const uint8_t plain[static PLAIN_SIZE], uint8_t out[static PROTECTED_SIZE]) {
+static Err *seal(const ContextKeeper *keeper, Span purpose, Span plain, Bytes *ret) {
+        _cleanup_bytes_ Bytes sealed = {};
+        TRY(bytes_alloc(NONCE_SIZE + plain.size + TAG_SIZE, &sealed));
+        uint8_t *out = sealed.data;
         _cleanup_(cipher_freep) EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
         if (!cipher)
                 return err_oom();
         TRY(random_bytes(out, NONCE_SIZE));
         int n;
         if (EVP_EncryptInit_ex(cipher, EVP_aes_256_gcm(), NULL, keeper->key.data, out) != 1 ||
-            EVP_EncryptUpdate(cipher, NULL, &n, (const uint8_t *) keeper->key_name, KEY_NAME_SIZE) != 1 ||
-            EVP_EncryptUpdate(cipher, out + NONCE_SIZE, &n, plain, PLAIN_SIZE) != 1 ||
-            EVP_EncryptFinal_ex(cipher, out + NONCE_SIZE + PLAIN_SIZE, &n) != 1 ||
-            EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_GET_TAG, TAG_SIZE, out + NONCE_SIZE + PLAIN_SIZE) != 1)
+            EVP_EncryptUpdate(cipher, NULL, &n, purpose.data, (int) purpose.size) != 1 ||
+            EVP_EncryptUpdate(cipher, out + NONCE_SIZE, &n, plain.data, (int) plain.size) != 1 ||
+            EVP_EncryptFinal_ex(cipher, out + NONCE_SIZE + plain.size, &n) != 1 ||
+            EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_GET_TAG, TAG_SIZE, out + NONCE_SIZE + plain.size) != 1)
                 return err_new(ERR_INTERNAL, "encrypting a service context failed");
+        *ret = bytes_steal(&sealed);
         return NULL;
 }
 
-static Err *unseal(const ContextKeeper *keeper, Span sealed, uint8_t plain[static PLAIN_SIZE]) {
+/* what names it; size: of the ciphertext. */
+static Err *unseal(const ContextKeeper *keeper, const char *what, Span purpose, Span sealed, size_t size, Bytes *ret) {
         Reader reader = reader_make(sealed);
         Span nonce = reader_span(&reader, NONCE_SIZE, "nonce");
-        Span text = reader_span(&reader, PLAIN_SIZE, "ciphertext");
+        Span text = reader_span(&reader, size, "ciphertext");
         Span tag = reader_span(&reader, TAG_SIZE, "tag");
-        TRY(reader_check(&reader, ERR_CHALLENGE_INVALID, "ProtectedContext"));
+        TRY(reader_check(&reader, ERR_CHALLENGE_INVALID, what));
         if (reader_left(&reader) > 0)
-                return err_new(ERR_CHALLENGE_INVALID, "ProtectedContext is longer than any that this instance made");
+                return err_new(ERR_CHALLENGE_INVALID, "%s is longer than any that this instance made", what);
+        _cleanup_bytes_erase_ Bytes plain = {};
+        TRY(bytes_alloc(size, &plain));
         _cleanup_(cipher_freep) EVP_CIPHER_CTX *cipher = EVP_CIPHER_CTX_new();
         if (!cipher)
                 return err_oom();
         int n;
         if (EVP_DecryptInit_ex(cipher, EVP_aes_256_gcm(), NULL, keeper->key.data, nonce.data) != 1 ||
-            EVP_DecryptUpdate(cipher, NULL, &n, (const uint8_t *) keeper->key_name, KEY_NAME_SIZE) != 1 ||
-            EVP_DecryptUpdate(cipher, plain, &n, text.data, PLAIN_SIZE) != 1 ||
+            EVP_DecryptUpdate(cipher, NULL, &n, purpose.data, (int) purpose.size) != 1 ||
+            EVP_DecryptUpdate(cipher, plain.data, &n, text.data, (int) text.size) != 1 ||
             EVP_CIPHER_CTX_ctrl(cipher, EVP_CTRL_GCM_SET_TAG, TAG_SIZE, (void *) tag.data) != 1 ||
-            EVP_DecryptFinal_ex(cipher, plain + n, &n) != 1)
-                return err_new(ERR_CHALLENGE_INVALID, "ProtectedContext was not made by this instance, or was changed");
+            EVP_DecryptFinal_ex(cipher, plain.data + n, &n) != 1)
+                return err_new(ERR_CHALLENGE_INVALID, "%s was not made by this instance, or was changed", what);
+        *ret = bytes_steal(&plain);
         return NULL;
+}
+
+static Span key_name_span(const ContextKeeper *keeper) {
+        return span_make(keeper->key_name, KEY_NAME_SIZE);
+}
+
+static void write_head(const ContextKeeper *keeper, uint64_t now_usec, Writer *writer) {
+        writer_u8(writer, FORMAT_VERSION);
+        writer_span(writer, SPAN_OF(keeper->epoch));
+        writer_u64be(writer, keeper->next);
+        writer_u64be(writer, now_usec);
 }
 
 static Err *make_plain(const ContextKeeper *keeper, uint64_t now_usec, Span challenge, Bytes *ret) {
         _cleanup_writer_ Writer writer = {};
-        writer_u8(&writer, FORMAT_VERSION);
-        writer_span(&writer, SPAN_OF(keeper->epoch));
-        writer_u64be(&writer, keeper->next);
-        writer_u64be(&writer, now_usec);
+        write_head(keeper, now_usec, &writer);
         writer_span(&writer, challenge);
         while (writer.output.size < PLAIN_SIZE && !writer.failed)
                 writer_u8(&writer, 0);
         return writer_finish(&writer, ret);
 }
 
+/* The number in the context just made is one that may be spent. */
+static void count(ContextKeeper *keeper) {
+        uint64_t sequence = keeper->next++;
+        keeper->used[sequence % CONTEXT_WINDOW / 8] &= (uint8_t) ~(1u << (sequence % 8));
+}
+
 Err *context_issue(ContextKeeper *keeper, uint64_t now_usec, Bytes *ret_challenge, char **ret_service_context) {
-        _cleanup_bytes_ Bytes challenge = {}, plain = {}, text = {};
-        uint8_t sealed[PROTECTED_SIZE];
+        _cleanup_bytes_ Bytes challenge = {}, plain = {}, text = {}, sealed = {};
         TRY(bytes_alloc(CONTEXT_CHALLENGE_SIZE, &challenge));
         TRY(random_bytes(challenge.data, CONTEXT_CHALLENGE_SIZE));
         TRY(make_plain(keeper, now_usec, bytes_span(&challenge), &plain));
-        TRY(seal(keeper, plain.data, sealed));
+        TRY(seal(keeper, key_name_span(keeper), bytes_span(&plain), &sealed));
 
         _cleanup_writer_ Writer json = {};
         writer_format(&json, "{\"ProtectionKeyName\":\"%s\",\"ProtectedContext\":\"", keeper->key_name);
-        writer_base64url(&json, SPAN_OF(sealed));
+        writer_base64url(&json, bytes_span(&sealed));
         writer_string(&json, "\"}");
         TRY(writer_finish(&json, &text));
         TRY(base64url_encode(bytes_span(&text), ret_service_context));
 
-        uint64_t sequence = keeper->next++;
-        keeper->used[sequence % CONTEXT_WINDOW / 8] &= (uint8_t) ~(1u << (sequence % 8));
+        count(keeper);
         *ret_challenge = bytes_steal(&challenge);
         return NULL;
 }
@@ -169,26 +190,65 @@ static Err *spend(ContextKeeper *keeper, uint64_t sequence) {
         return NULL;
 }
 
-static Err *redeem(ContextKeeper *keeper, const char *service_context, uint64_t now_usec, Bytes *ret_challenge) {
-        _cleanup_bytes_ Bytes sealed = {};
-        TRY(open_text(keeper, service_context, &sealed));
-        uint8_t plain[PLAIN_SIZE];
-        TRY(unseal(keeper, bytes_span(&sealed), plain));
-        Reader reader = reader_make(SPAN_OF(plain));
-        uint8_t version = reader_u8(&reader, "version");
-        Span epoch = reader_span(&reader, EPOCH_SIZE, "epoch");
-        uint64_t sequence = reader_u64be(&reader, "sequence");
-        uint64_t issued_usec = reader_u64be(&reader, "issued");
-        Span challenge = reader_span(&reader, CONTEXT_CHALLENGE_SIZE, "challenge");
-        TRY(reader_check(&reader, ERR_CHALLENGE_INVALID, "ProtectedContext"));
+/* Reads what write_head() wrote, and spends it. */
+static Err *spend_head(ContextKeeper *keeper, Reader *reader, uint64_t now_usec) {
+        uint8_t version = reader_u8(reader, "version");
+        Span epoch = reader_span(reader, EPOCH_SIZE, "epoch");
+        uint64_t sequence = reader_u64be(reader, "sequence");
+        uint64_t issued_usec = reader_u64be(reader, "issued");
+        TRY(reader_check(reader, ERR_CHALLENGE_INVALID, "the context"));
         if (version != FORMAT_VERSION || !span_equal(epoch, SPAN_OF(keeper->epoch)))
                 return err_new(ERR_CHALLENGE_INVALID, "it was issued before the instance's last start");
         if (issued_usec > now_usec || now_usec - issued_usec > CONTEXT_LIFETIME_USEC)
                 return err_new(ERR_CHALLENGE_INVALID, "the challenge is older than %u seconds", (unsigned) (CONTEXT_LIFETIME_USEC / USEC_PER_SEC));
-        TRY(spend(keeper, sequence));
+        return spend(keeper, sequence);
+}
+
+static Err *redeem(ContextKeeper *keeper, const char *service_context, uint64_t now_usec, Bytes *ret_challenge) {
+        _cleanup_bytes_ Bytes sealed = {};
+        _cleanup_bytes_erase_ Bytes plain = {};
+        TRY(open_text(keeper, service_context, &sealed));
+        TRY(unseal(keeper, "ProtectedContext", key_name_span(keeper), bytes_span(&sealed), PLAIN_SIZE, &plain));
+        Reader reader = reader_make(bytes_span(&plain));
+        TRY(spend_head(keeper, &reader, now_usec));
+        Span challenge = reader_span(&reader, CONTEXT_CHALLENGE_SIZE, "challenge");
+        TRY(reader_check(&reader, ERR_CHALLENGE_INVALID, "ProtectedContext"));
         return bytes_copy(challenge, ret_challenge);
 }
 
 Err *context_redeem(ContextKeeper *keeper, const char *service_context, uint64_t now_usec, Bytes *ret_challenge) {
         return err_wrap_code(ERR_CHALLENGE_INVALID, redeem(keeper, service_context, now_usec, ret_challenge), "service_context");
+}
+
+Err *context_seal(ContextKeeper *keeper, Span content, uint64_t now_usec, char **ret) {
+        _cleanup_writer_ Writer writer = {};
+        _cleanup_bytes_erase_ Bytes plain = {};
+        _cleanup_bytes_ Bytes sealed = {};
+        if (content.size > CONTEXT_CONTENT_MAX)
+                return err_new(ERR_LIMIT_EXCEEDED, "a context of %zu bytes, at most %u are possible", content.size, CONTEXT_CONTENT_MAX);
+        write_head(keeper, now_usec, &writer);
+        writer_span(&writer, content);
+        TRY(writer_finish(&writer, &plain));
+        TRY(seal(keeper, SPAN_OF(CONTENT_PURPOSE), bytes_span(&plain), &sealed));
+        TRY(base64url_encode(bytes_span(&sealed), ret));
+        count(keeper);
+        return NULL;
+}
+
+static Err *unseal_content(ContextKeeper *keeper, const char *text, uint64_t now_usec, Bytes *ret_content) {
+        _cleanup_bytes_ Bytes sealed = {};
+        _cleanup_bytes_erase_ Bytes plain = {};
+        if (strlen(text) > base64url_encoded_size(NONCE_SIZE + PLAIN_SIZE + CONTEXT_CONTENT_MAX + TAG_SIZE))
+                return err_new(ERR_CHALLENGE_INVALID, "it is longer than any that this instance made");
+        TRY(base64url_decode(span_from_string(text), "context", &sealed));
+        if (sealed.size < NONCE_SIZE + TAG_SIZE)
+                return err_new(ERR_CHALLENGE_INVALID, "it is shorter than any that this instance made");
+        TRY(unseal(keeper, "it", SPAN_OF(CONTENT_PURPOSE), bytes_span(&sealed), sealed.size - NONCE_SIZE - TAG_SIZE, &plain));
+        Reader reader = reader_make(bytes_span(&plain));
+        TRY(spend_head(keeper, &reader, now_usec));
+        return bytes_copy(reader_rest(&reader), ret_content);
+}
+
+Err *context_unseal(ContextKeeper *keeper, const char *text, uint64_t now_usec, Bytes *ret_content) {
+        return err_wrap_code(ERR_CHALLENGE_INVALID, unseal_content(keeper, text, now_usec, ret_content), "context");
 }

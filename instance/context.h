@@ -27,6 +27,12 @@ DEFINE_CLEANUP(ContextKeeper, context_keeper_free)
 
 /* Draws a challenge. now_usec is monotonic: a step of the wall clock must not revive or kill a challenge. */
 Err *context_issue(ContextKeeper *keeper, uint64_t now_usec, Bytes *ret_challenge, char **ret_service_context) _must_check_;
+/* Other things that the instance remembers by handing them out: content of up to CONTEXT_CONTENT_MAX bytes as base64url(nonce | ciphertext | tag),
+ * of the same layout with content where the challenge stands and without zeros; a context of one kind is none of the other. Opening spends it. */
+#define CONTEXT_CONTENT_MAX 8192u
+Err *context_seal(ContextKeeper *keeper, Span content, uint64_t now_usec, char **ret) _must_check_;
+/* Error: CHALLENGE_INVALID, as context_redeem() has it. */
+Err *context_unseal(ContextKeeper *keeper, const char *text, uint64_t now_usec, Bytes *ret_content) _must_check_;
 /* Opens a service context and spends it, whatever comes of the rest of the request. Error: CHALLENGE_INVALID saying whether it is
  * malformed, not ours, of an earlier start, too old, or used. */
 Err *context_redeem(ContextKeeper *keeper, const char *service_context, uint64_t now_usec, Bytes *ret_challenge) _must_check_;

@@ -9,7 +9,7 @@ void options_done(Options *options) {
         free(options->state);
         free(options->capture);
         sk_X509_pop_free(options->service.aik_roots, X509_free);
-        sk_X509_pop_free(options->ek_authorities, X509_free);
+        sk_X509_pop_free(options->service.ek_roots, X509_free);
         *options = (Options) {};
 }
 
@@ -101,7 +101,7 @@ static Err *parse_option(int option, const char *argument, const char *word, Opt
         case OPTION_FAULT:
                 return faults_add(&options->faults, span_from_string(argument));
         case OPTION_TRUST_EK_CA:
-                return err_wrap(add_certificates(argument, &options->ek_authorities), "--trust-ek-ca");
+                return err_wrap(add_certificates(argument, &options->service.ek_roots), "--trust-ek-ca");
         case OPTION_AIK_ROOT:
                 return err_wrap(add_certificates(argument, &options->service.aik_roots), "--aik-root");
         case OPTION_CAPTURE:
@@ -156,7 +156,7 @@ void options_print_help(FILE *file) {
               "  --mode MODE               kind of instance: aad (default), isolated, shared. They differ in who may change policies, so\n"
               "                            in nothing that this version offers\n"
               "  --aik-root FILE           PEM authorities that AIK certificates may chain to, beside DIR/aik-ca.pem; may be repeated\n"
-              "  --trust-ek-ca FILE        PEM authorities of endorsement keys, for the enrolment of AIKs, which this version does not offer\n"
+              "  --trust-ek-ca FILE        PEM authorities of endorsement keys, whose AIKs may be enrolled; may be repeated\n"
               "  --required-pcr-mask HEX   PCRs that one quoted bank must have (default ffffff: 0-23)\n"
               "  --token-lifetime SEC      exp - iat of tokens (default 86400, as the service)\n"
               "  --body-max MIB            largest request (default 64)\n"

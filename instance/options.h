@@ -11,8 +11,7 @@ typedef struct Options {
         uint16_t port;           /* 0: any */
         char *state;
         char *capture;           /* NULL: none */
-        ServiceOptions service;  /* aik_roots is owned here */
-        STACK_OF(X509) *ek_authorities;
+        ServiceOptions service;  /* aik_roots and ek_roots are owned here */
         Faults faults;
         uint64_t body_max;
         bool show_help, show_version;

@@ -5,6 +5,7 @@
 
 #include "base/writer.h"
 #include "instance/attest.h"
+#include "instance/enrolment.h"
 #include "instance/metadata.h"
 #include "instance/spoil.h"
 
@@ -155,6 +156,12 @@ static Err *route(Service *service, const ServiceRequest *request, ServiceReply 
                 return handle_get(service, request, *ret_where = FAULT_AT_OPENID, reply);
         if (string_equal(request->path, "/foreign/certs") || string_equal(request->path, "/foreign/x5u"))
                 return handle_get(service, request, FAULT_AT_OTHER, reply);
+        bool is_challenge = string_equal(request->path, "/aik/challenge");
+        if (is_challenge || string_equal(request->path, "/aik/certificate")) {
+                if (!string_equal(request->method, "POST"))
+                        return wrong_method(reply, request, "POST");
+                return is_challenge ? enrolment_handle_challenge(service, request, reply) : enrolment_handle_certificate(service, request, reply);
+        }
         if (strcasecmp(request->path, "/attest/Tpm") != 0)
                 return service_reply_error(reply, 404, "NotFound", err_new(ERR_REQUEST_INVALID, "there is nothing at %.256s", request->path));
         if (!string_equal(request->method, "POST"))

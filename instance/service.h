@@ -3,6 +3,7 @@
  *     GET  /certs                              key set
  *     GET  /.well-known/openid-configuration   metadata
  *     POST /attest/Tpm?api-version=…           challenge, or report
+ *     POST /aik/challenge, /aik/certificate    enrolment of attestation keys (not part of the real service): enrolment.h
  *     GET, PUT /fault                          the faults in force (not part of the real service)
  *     GET  /foreign/certs, /foreign/x5u        what a client gets that follows a forged jku or x5u */
 #pragma once
@@ -23,6 +24,7 @@ typedef struct ServiceOptions {
         uint32_t required_pcrs;
         uint64_t token_lifetime_sec;
         STACK_OF(X509) *aik_roots;   /* of AIK certificates, beside the instance's own AIK CA; NULL: none; borrowed */
+        STACK_OF(X509) *ek_roots;    /* of endorsement key certificates; NULL: nobody can enrol; borrowed */
         const char *capture;         /* folder that keeps the body of every attest/Tpm request as 000001.json …; NULL: none; borrowed */
 } ServiceOptions;
 

@@ -199,7 +199,7 @@ static Err *certificate_from_nv(TpmContext *context, uint32_t index, Aik *aik) {
         return NULL;
 }
 
-static Err *certificate_automatic(TpmContext *context, Aik *aik) {
+static Err *certificate_from_platform(TpmContext *context, Aik *aik) {
         bool exists;
         TRY(tpm_handle_exists(context, AIK_PLATFORM_CERTIFICATE, &exists));
         if (!exists)
@@ -222,13 +222,36 @@ static Err *certificate_from_file(const char *path, Aik *aik) {
         return take_certificate(aik, bytes_span(&content), path);
 }
 
-static Err *load_certificate(TpmContext *context, const char *where, Aik *aik) {
+/* What an enrolment brought; nothing where there is no such file. */
+static Err *certificate_from_enrolment(const OwnKey *own, Aik *aik) {
+        int64_t number = 0;
+        _cleanup_(err_freep) Err *err = certificate_from_file(own->certificate_path, aik);
+        if (err_code(err) == ERR_IO && err_native(err, &number) == ERR_DOMAIN_ERRNO && number == ENOENT)
+                return NULL;
+        if (err_code(err) != ERR_AIK_CERTIFICATE_INVALID)
+                return steal_ptr(&err);
+        _cleanup_free_ char *notice = NULL;
+        TRY(string_format(&notice, "the certificate of an earlier enrolment is not used: %s", err_describe(err)));
+        add_notice(aik, &notice);
+        return NULL;
+}
+
+static Err *certificate_automatic(TpmContext *context, const OwnKey *own, Aik *aik) {
+        bool is_own = string_equal(aik->origin, "own");
+        if (is_own)
+                TRY(certificate_from_enrolment(own, aik));
+        if (aik->certificate.size == 0)
+                TRY(certificate_from_platform(context, aik));
+        return NULL;
+}
+
+static Err *load_certificate(TpmContext *context, const char *where, const OwnKey *own, Aik *aik) {
         static const char nv_prefix[] = "nv:";
         uint32_t index;
         if (string_equal(where, "none"))
                 return NULL;
         if (string_equal(where, "auto"))
-                return certificate_automatic(context, aik);
+                return certificate_automatic(context, own, aik);
         if (strncmp(where, nv_prefix, strlen(nv_prefix)) != 0)
                 return certificate_from_file(where, aik);
         TRY(err_wrap(aik_parse_handle(where + strlen(nv_prefix), &index), "AikCertificate="));
@@ -238,7 +261,7 @@ static Err *load_certificate(TpmContext *context, const char *where, Aik *aik) {
 Err *aik_load(TpmContext *context, const AikOptions *options, OwnKey *own, Aik *ret) {
         _cleanup_aik_ Aik aik = AIK_NONE;
         TRY(load_key(context, options, own, &aik));
-        TRY(load_certificate(context, options->certificate, &aik));
+        TRY(load_certificate(context, options->certificate, own, &aik));
         *ret = aik;
         aik = (Aik) AIK_NONE;
         return NULL;

@@ -2,7 +2,8 @@
  *
  * AikHandle=auto takes the key that a platform provisioned (Azure: 0x81000003), if it is there and can attest, else our own one. An EC key of the platform is
  * taken only where AikAlgorithm= asks for EC: the service's protocol describes RSA keys alone. own is our own one whatever the platform has.
- * AikCertificate=auto takes what stands in the platform's NV index (Azure: 0x01C101D0), if it is for that key, else none. */
+ * AikCertificate=auto takes the certificate that an enrolment of our own key brought (own-key.h), else what stands in the platform's NV index (Azure:
+ * 0x01C101D0), if it is for that key, else none. */
 #pragma once
 
 #include "base/bytes.h"

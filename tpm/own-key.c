@@ -101,11 +101,14 @@ static const KeyKind kinds[_AIK_ALGORITHM_MAX] = {
 
 Err *own_key_init(const char *state_directory, AikAlgorithm algorithm, OwnKey *ret) {
         *ret = (OwnKey) { .algorithm = algorithm };
-        return string_format(&ret->path, "%s/%s", state_directory, kinds[algorithm].file_name);
+        const char *name = kinds[algorithm].file_name;
+        TRY(string_format(&ret->certificate_path, "%s/%.*s-certificate.der", state_directory, (int) strcspn(name, "."), name));
+        return string_format(&ret->path, "%s/%s", state_directory, name);
 }
 
 void own_key_done(OwnKey *key) {
         freep(&key->path);
+        freep(&key->certificate_path);
         freep(&key->notice);
 }
 

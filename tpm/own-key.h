@@ -14,6 +14,7 @@
 typedef struct OwnKey {
         AikAlgorithm algorithm;
         char *path;      /* of the wrapped key */
+        char *certificate_path;   /* of the certificate that an enrolment brought, beside it */
         char *notice;    /* what happened to an unusable file, since the start of the process; NULL mostly */
 } OwnKey;
 

@@ -140,6 +140,14 @@ int reply_append_info(sd_bus_message *reply, const CollectorInfo *info) {
         return APPEND(r, sd_bus_message_close_container(reply));
 }
 
+int reply_append_endorsement(sd_bus_message *reply, const CollectorEndorsement *endorsement) {
+        int r = sd_bus_message_open_container(reply, 'a', "{sv}");
+        r = APPEND(r, append_bytes(reply, "ek-public", &endorsement->ek_public));
+        r = APPEND(r, append_bytes(reply, "ek-certificate", &endorsement->ek_certificate));
+        r = APPEND(r, append_string(reply, "ek-origin", endorsement->ek_origin));
+        return APPEND(r, sd_bus_message_close_container(reply));
+}
+
 int reply_append_evidence(sd_bus_message *reply, const Evidence *evidence) {
         int r = sd_bus_message_open_container(reply, 'a', "{sv}");
         r = APPEND(r, append_evidence(reply, evidence));

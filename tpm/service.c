@@ -9,6 +9,7 @@
 #include <systemd/sd-event.h>
 
 #include "collector/collector.h"
+#include "tpm/enrolment.h"
 #include "tpm/info.h"
 #include "tpm/reply.h"
 #include "tpm/vbs-report.h"
@@ -109,6 +110,74 @@ static int method_get_vbs_report(sd_bus_message *call, void *userdata, sd_bus_er
         return send_reply(call, reply, r);
 }
 
+/* Options that are not known are passed over. */
+static int read_algorithm(sd_bus_message *call, const char **ret) {
+        *ret = "auto";
+        int r = sd_bus_message_enter_container(call, 'a', "{sv}");
+        while (r >= 0 && (r = sd_bus_message_enter_container(call, 'e', "sv")) > 0) {
+                const char *name;
+                r = sd_bus_message_read_basic(call, 's', &name);
+                if (r >= 0)
+                        r = string_equal(name, "algorithm") ? sd_bus_message_read(call, "v", "s", ret) : sd_bus_message_skip(call, "v");
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(call);
+        }
+        return r < 0 ? r : sd_bus_message_exit_container(call);
+}
+
+static int method_get_endorsement_key(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Service *service = userdata;
+        _cleanup_(collector_endorsement_done) CollectorEndorsement endorsement = {};
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        EndorsementAlgorithm algorithm;
+        const char *text;
+        int r = read_algorithm(call, &text);
+        if (r < 0)
+                return r;
+        Err *err = endorsement_algorithm_from_string(text, &algorithm);
+        if (!err)
+                err = enrolment_get_endorsement(service->maker, algorithm, &endorsement);
+        if (err)
+                return reply_error(call, err);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = reply_append_endorsement(reply, &endorsement);
+        return send_reply(call, reply, r);
+}
+
+static int method_activate_credential(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Service *service = userdata;
+        _cleanup_bytes_erase_ Bytes secret = {};
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        const void *object, *encrypted;
+        size_t object_size, encrypted_size;
+        int r = sd_bus_message_read_array(call, 'y', &object, &object_size);
+        if (r >= 0)
+                r = sd_bus_message_read_array(call, 'y', &encrypted, &encrypted_size);
+        if (r >= 0)
+                r = sd_bus_message_skip(call, "a{sv}");
+        if (r < 0)
+                return r;
+        Err *err = enrolment_activate(service->maker, span_make(object, object_size), span_make(encrypted, encrypted_size), &secret);
+        if (err)
+                return reply_error(call, err);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', secret.data, secret.size);
+        return send_reply(call, reply, r);
+}
+
+static int method_store_aik_certificate(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Service *service = userdata;
+        const void *data;
+        size_t size;
+        int r = sd_bus_message_read_array(call, 'y', &data, &size);
+        if (r < 0)
+                return r;
+        Err *err = enrolment_store_certificate(service->maker, span_make(data, size));
+        return err ? reply_error(call, err) : sd_bus_reply_method_return(call, NULL);
+}
+
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS("Ping", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_ping, SD_BUS_VTABLE_UNPRIVILEGED),
@@ -117,6 +186,12 @@ static const sd_bus_vtable vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetVbsReport", SD_BUS_ARGS("ay", user_data, "a{sv}", options), SD_BUS_RESULT("s", kind, "ay", report),
                                 method_get_vbs_report, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetEndorsementKey", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", key), method_get_endorsement_key,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ActivateCredential", SD_BUS_ARGS("ay", id_object, "ay", encrypted_secret, "a{sv}", options),
+                                SD_BUS_RESULT("ay", secret), method_activate_credential, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("StoreAikCertificate", SD_BUS_ARGS("ay", certificate), SD_BUS_NO_RESULT, method_store_aik_certificate,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_VTABLE_END,
 };
 

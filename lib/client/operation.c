@@ -11,11 +11,13 @@
  *
  * The evidence waits in REPORT, because what the report vouches for is the text that it becomes.
  *
- * The key set's conversation has one state, CERTS, that ends in DONE or FAILED. One attempt, no retry: the challenge may be spent by a refused
+ * The key set's conversation has one state, CERTS, that ends in DONE or FAILED, and so has that of an exchange. One attempt, no retry: the challenge may be spent by a refused
  * request, so whoever tries again begins with a new operation. */
 #include "client/operation.h"
 
-typedef enum OperationState { STATE_INIT, STATE_QUOTE, STATE_REPORT, STATE_REQUEST, STATE_CERTS, STATE_DONE, STATE_FAILED } OperationState;
+typedef enum OperationState {
+        STATE_INIT, STATE_QUOTE, STATE_REPORT, STATE_REQUEST, STATE_CERTS, STATE_EXCHANGE, STATE_DONE, STATE_FAILED,
+} OperationState;
 
 struct Operation {
         OperationState state;
@@ -37,6 +39,8 @@ struct Operation {
         Bytes vsm_report;         /* empty: none */
         /* key set */
         JwkSet *certs;
+        /* exchange */
+        Json *answer;
 };
 
 static char *free_secret(char *text) {
@@ -68,6 +72,7 @@ Operation *operation_free(Operation *operation) {
         evidence_free(operation->evidence);
         bytes_done(&operation->vsm_report);
         jwk_set_free(operation->certs);
+        json_unref(operation->answer);
         free(operation);
         return NULL;
 }
@@ -77,6 +82,7 @@ OperationStep operation_next(Operation *operation) {
         case STATE_INIT:
         case STATE_REQUEST:
         case STATE_CERTS:
+        case STATE_EXCHANGE:
                 return OPERATION_SEND;
         case STATE_QUOTE:
                 return OPERATION_QUOTE;
@@ -91,7 +97,8 @@ OperationStep operation_next(Operation *operation) {
 }
 
 static bool operation_sends(const Operation *operation) {
-        return operation->state == STATE_INIT || operation->state == STATE_REQUEST || operation->state == STATE_CERTS;
+        return operation->state == STATE_INIT || operation->state == STATE_REQUEST || operation->state == STATE_CERTS ||
+               operation->state == STATE_EXCHANGE;
 }
 
 static bool operation_ended(const Operation *operation) {
@@ -117,6 +124,8 @@ static Err *wrap_intent(const Operation *operation, Err *err) {
                 return err_wrap(err, "sending evidence to %s", operation->base_url);
         case STATE_CERTS:
                 return err_wrap(err, "fetching the signing keys of %s", operation->base_url);
+        case STATE_EXCHANGE:
+                return err_wrap(err, "asking %s", operation->base_url);
         case STATE_DONE:
         case STATE_FAILED:
                 return err;
@@ -160,6 +169,15 @@ static Err *take_certs(Operation *operation, const HttpResponse *response, uint6
         return NULL;
 }
 
+static Err *take_exchange(Operation *operation, const HttpResponse *response, uint64_t now_sec) {
+        TRY(http_response_check_json(response, now_sec));
+        Err *err = json_parse(bytes_span(&response->body), "the answer", &operation->answer);
+        if (err)
+                return err_wrap_code(ERR_SERVICE_ANSWER_INVALID, err, "the answer cannot be used");
+        enter(operation, STATE_DONE);
+        return NULL;
+}
+
 void operation_take_response(Operation *operation, const HttpResponse *response, uint64_t now_sec) {
         Err *err = NULL;
         if (!operation_sends(operation))
@@ -173,6 +191,9 @@ void operation_take_response(Operation *operation, const HttpResponse *response,
                 break;
         case STATE_CERTS:
                 err = take_certs(operation, response, now_sec);
+                break;
+        case STATE_EXCHANGE:
+                err = take_exchange(operation, response, now_sec);
                 break;
         case STATE_QUOTE:
         case STATE_REPORT:
@@ -329,4 +350,22 @@ Err *operation_new_certs(const char *base_url, Operation **ret) {
 
 JwkSet *operation_take_certs(Operation *operation) {
         return steal_ptr(&operation->certs);
+}
+
+/* ---- exchange ---- */
+
+Err *operation_new_exchange(const char *method, const char *url, const char *body, Operation **ret) {
+        _cleanup_(operation_freep) Operation *operation = NULL;
+        TRY(operation_new(STATE_EXCHANGE, url, &operation));
+        operation->request.method = method;
+        TRY(string_copy(url, &operation->request.url));
+        TRY(http_request_add_header(&operation->request, "Accept", "application/json"));
+        if (body)
+                TRY(source_new_string(body, &operation->request.body));
+        *ret = steal_ptr(&operation);
+        return NULL;
+}
+
+Json *operation_take_exchange(Operation *operation) {
+        return steal_ptr(&operation->answer);
 }

@@ -44,6 +44,10 @@ const char *operation_attest_tpm_jwk(const Operation *operation);       /* text 
 /* Is the next SEND the init message (so: not yet the request)? For drivers that show progress. */
 bool operation_attest_tpm_is_init(const Operation *operation);
 
+/* One request to a service of another kind: body (JSON text; NULL: none) to an absolute URL, and the JSON that comes back. In DONE: hands the answer over. */
+Err *operation_new_exchange(const char *method, const char *url, const char *body, Operation **ret) _must_check_;
+Json *operation_take_exchange(Operation *operation);
+
 /* GET /certs. In DONE: hands the set over. */
 Err *operation_new_certs(const char *base_url, Operation **ret) _must_check_;
 JwkSet *operation_take_certs(Operation *operation);
