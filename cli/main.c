@@ -10,6 +10,8 @@ static const CliVerb verbs[] = {
           "Attest this machine now and print the token" },
         { "token", verb_token, "[--profile P] [--decode] [--min-remaining SEC] [--json]", "Print the token that attestd holds" },
         { "wait", verb_wait, "[--profile P] [--timeout TIME] [--json]", "Wait until attestd holds a token" },
+        { "aik", verb_aik, "enroll --instance URL [--ca-file FILE] | request -o FILE | activate FILE [-o CERT] [OPTIONS]",
+          "Have an authority certify the attestation key" },
         { "eventlog", verb_eventlog, "[--json] [--pcr LIST] [--running] FILE", "Show a firmware event log and the PCR values that it replays to" },
         { "ima", verb_ima, "[--json] [--bank BANK] FILE", "Show what an IMA measurement list replays to" },
         { "evidence", verb_evidence, "decode [--json] FILE", "Show what a piece of evidence says and whether its binding holds" },
