@@ -285,6 +285,11 @@ static Err *begin_policy(TpmContext *context, TpmObject *ret) {
                                           NULL, 0, NULL, NULL));
 }
 
+/* libtpms says FAILURE of an RSA secret that does not decrypt, and goes on working; a TPM that has failed would not have loaded the keys just before. */
+static bool is_refusal(TSS2_RC rc) {
+        return tpm_rc_is_parameter(rc) || tpm_rc_base(rc) == TPM2_RC_FAILURE;
+}
+
 Err *endorsement_key_activate(const EndorsementKey *key, ESYS_TR aik, Span id_object, Span encrypted_secret, Bytes *ret_secret) {
         TpmContext *context = key->object.context;
         _cleanup_tpm_object_ TpmObject session = { .context = context, .handle = ESYS_TR_NONE };
@@ -298,7 +303,7 @@ Err *endorsement_key_activate(const EndorsementKey *key, ESYS_TR aik, Span id_ob
                             Esys_ActivateCredential(context->esys, aik, key->object.handle, ESYS_TR_PASSWORD,
                                                     key->with_policy ? session.handle : ESYS_TR_PASSWORD, ESYS_TR_NONE, &object, &encrypted, &secret));
         int64_t rc = 0;
-        if (err_native(err, &rc) == ERR_DOMAIN_TSS && tpm_rc_is_parameter((TSS2_RC) rc))
+        if (err_native(err, &rc) == ERR_DOMAIN_TSS && is_refusal((TSS2_RC) rc))
                 return err_wrap_code(ERR_CREDENTIAL_ACTIVATION_FAILED, err, "the credential is for another endorsement key or another attestation key");
         TRY(err);
         err = bytes_copy(span_make(secret->buffer, secret->size), ret_secret);
