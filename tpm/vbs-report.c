@@ -16,10 +16,16 @@ typedef struct NvWork {
         Bytes report;
 } NvWork;
 
-/* The user data is written once: each write is wear on the TPM's memory. */
+/* The user data is written once, because each write is wear on the TPM's memory, and only where there is a report: no TPM gets an index that nobody reads. */
 static Err *exchange(EvidenceMaker *maker, void *userdata) {
         NvWork *work = userdata;
+        bool exists;
         bytes_done(&work->report);
+        TRY(tpm_handle_exists(maker->context, work->index, &exists));
+        if (!exists) {
+                work->state = NV_ABSENT;
+                return NULL;
+        }
         if (work->is_first)
                 TRY(nv_write(maker->context, VBS_NV_USER_DATA, work->user_data));
         return nv_read(maker->context, work->index, &work->state, &work->report);
