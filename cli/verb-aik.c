@@ -26,7 +26,7 @@ static const char help_text[] =
         "  --ca-file FILE       with enroll: trust these authorities (PEM) for its TLS instead of the system's\n"
         "  --timeout TIME       with enroll: for each of the two requests (default: 30 s)\n"
         "  --algorithm rsa|ecc  with enroll and request: the endorsement key (default: auto, the first with a certificate)\n"
-        "  -o, --output FILE    with request: write it there; with activate: write the certificate there too (DER)\n"
+        "  --output FILE, -o    with request: write it there; with activate: write the certificate there too (DER)\n"
         "  --config FILE        of the collector, instead of the standard places\n"
         "  --json               as a JSON object\n\n"
         "FILE is JSON with bytes in base64url. All of it needs the collector, so mostly root.\n";

@@ -331,6 +331,41 @@ static void test_operation_new_attest_tpm_bad_options_are_refused(void **state) 
         assert_null(operation);
 }
 
+static void test_operation_exchange_conversations(void **state) {
+        static const struct {
+                long status;
+                const char *body;
+                ErrCode expected;
+        } cases[] = {
+                { 200, "{\"a\":\"b\"}", ERR_NONE },
+                { 200, "{", ERR_SERVICE_ANSWER_INVALID },
+                { 200, "", ERR_SERVICE_ANSWER_INVALID },
+                { 400, "{\"error\":{\"code\":\"SecretWrong\",\"message\":\"words\"}}", ERR_SERVICE_REFUSED },
+                { 503, "", ERR_SERVICE_UNAVAILABLE },
+        };
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                _cleanup_(operation_freep) Operation *operation = NULL;
+                _cleanup_bytes_ Bytes body = {};
+                _cleanup_json_ Json *json = NULL;
+                const char *text = NULL;
+                assert_ok(operation_new_exchange("POST", BASE "/aik/challenge", "{\"x\":1}", &operation));
+                assert_step(operation, OPERATION_SEND);
+                assert_string_equal(operation_request(operation)->method, "POST");
+                assert_string_equal(operation_request(operation)->url, BASE "/aik/challenge");
+                assert_ok(source_read_all(operation_request(operation)->body, 100, &body));
+                assert_true(span_equal_string(bytes_span(&body), "{\"x\":1}"));
+                answer(operation, cases[i].status, cases[i].body);
+                assert_step(operation, cases[i].expected == ERR_NONE ? OPERATION_DONE : OPERATION_FAILED);
+                if (cases[i].expected != ERR_NONE) {
+                        assert_err(operation_take_error(operation), cases[i].expected);
+                        continue;
+                }
+                json = operation_take_exchange(operation);
+                assert_ok(json_get_string(json, "a", &text));
+                assert_string_equal(text, "b");
+        }
+}
+
 static void test_operation_free_in_every_state(void **state) {
         operation_free(NULL);
         for (unsigned i = 0; i < 8; i++) {
@@ -355,6 +390,7 @@ int main(void) {
                 cmocka_unit_test(test_operation_attest_tpm_vbs_report_is_about_the_text_beside_it),
                 cmocka_unit_test(test_operation_attest_tpm_evidence_that_cannot_be_sent_fails),
                 cmocka_unit_test(test_operation_new_attest_tpm_bad_options_are_refused),
+                cmocka_unit_test(test_operation_exchange_conversations),
                 cmocka_unit_test(test_operation_free_in_every_state),
         };
         return cmocka_run_group_tests(tests, make_keys, drop_keys);

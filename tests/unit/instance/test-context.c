@@ -137,6 +137,66 @@ static void test_context_window_slides(void **state) {
                 free(contexts[i]);
 }
 
+static void test_context_unseal_gives_the_content_once(void **state) {
+        static const size_t sizes[] = { 0, 1, 344, CONTEXT_CONTENT_MAX };
+        _cleanup_(context_keeper_freep) ContextKeeper *keeper = make_keeper(SPAN_OF(key));
+        for (size_t i = 0; i < N_ELEMENTS(sizes); i++) {
+                _cleanup_bytes_ Bytes content = {}, got = {}, again = {};
+                _cleanup_free_ char *context = NULL;
+                assert_ok(bytes_alloc(sizes[i], &content));
+                assert_ok(context_seal(keeper, bytes_span(&content), START, &context));
+                assert_ok(context_unseal(keeper, context, START + SECOND, &got));
+                assert_true(span_equal(bytes_span(&content), bytes_span(&got)));
+                assert_err(context_unseal(keeper, context, START + SECOND, &again), ERR_CHALLENGE_INVALID);
+        }
+        _cleanup_bytes_ Bytes large = {};
+        char *context = NULL;
+        assert_ok(bytes_alloc(CONTEXT_CONTENT_MAX + 1, &large));
+        assert_err(context_seal(keeper, bytes_span(&large), START, &context), ERR_LIMIT_EXCEEDED);
+}
+
+static void test_context_unseal_late_changed_or_foreign_is_refused(void **state) {
+        static const uint8_t other_key[CONTEXT_KEY_SIZE] = { 8 };
+        _cleanup_(context_keeper_freep) ContextKeeper *keeper = make_keeper(SPAN_OF(key)), *restarted = make_keeper(SPAN_OF(key));
+        _cleanup_(context_keeper_freep) ContextKeeper *other = make_keeper(SPAN_OF(other_key));
+        _cleanup_bytes_ Bytes got = {};
+        _cleanup_free_ char *context = NULL;
+        assert_ok(context_seal(keeper, span_from_string("content"), START, &context));
+        assert_err(context_unseal(keeper, context, START + CONTEXT_LIFETIME_USEC + 1, &got), ERR_CHALLENGE_INVALID);
+        assert_err(context_unseal(keeper, context, START - 1, &got), ERR_CHALLENGE_INVALID);
+        assert_err(context_unseal(restarted, context, START, &got), ERR_CHALLENGE_INVALID);
+        assert_err(context_unseal(other, context, START, &got), ERR_CHALLENGE_INVALID);
+        for (size_t i = 0; context[i]; i++) {
+                char good = context[i];
+                context[i] = good == 'A' ? 'B' : 'A';
+                assert_err(context_unseal(keeper, context, START, &got), ERR_CHALLENGE_INVALID);
+                context[i] = good;
+        }
+        assert_ok(context_unseal(keeper, context, START, &got));   /* none of that has spent it */
+}
+
+static void test_context_of_one_kind_is_none_of_the_other(void **state) {
+        _cleanup_(context_keeper_freep) ContextKeeper *keeper = make_keeper(SPAN_OF(key));
+        _cleanup_bytes_ Bytes challenge = {}, got = {}, text = {}, sealed = {}, content = {};
+        _cleanup_free_ char *service_context = NULL, *raw = NULL, *context = NULL, *wrapped = NULL, *encoded = NULL;
+        _cleanup_json_ Json *json = NULL;
+        const char *name;
+        assert_ok(context_issue(keeper, START, &challenge, &service_context));
+        assert_ok(base64url_decode(span_from_string(service_context), "context", &text));
+        assert_ok(json_parse(bytes_span(&text), "context", &json));
+        assert_ok(json_get_base64url(json, "ProtectedContext", &sealed));
+        assert_ok(json_get_string(json, "ProtectionKeyName", &name));
+        assert_ok(base64url_encode(bytes_span(&sealed), &raw));
+        assert_err(context_unseal(keeper, raw, START, &got), ERR_CHALLENGE_INVALID);
+        /* 67 bytes of content make a ciphertext of as many bytes as a service context has */
+        assert_ok(bytes_alloc(67, &content));
+        assert_ok(context_seal(keeper, bytes_span(&content), START, &context));
+        assert_ok(string_format(&wrapped, "{\"ProtectionKeyName\":\"%s\",\"ProtectedContext\":\"%s\"}", name, context));
+        assert_ok(base64url_encode(span_from_string(wrapped), &encoded));
+        assert_err(context_redeem(keeper, encoded, START, &got), ERR_CHALLENGE_INVALID);
+        assert_ok(context_unseal(keeper, context, START, &got));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_context_form_is_the_recorded_one),
@@ -146,6 +206,9 @@ int main(void) {
                 cmocka_unit_test(test_context_redeem_nonsense_is_refused),
                 cmocka_unit_test(test_context_redeem_of_another_start_or_key_is_refused),
                 cmocka_unit_test(test_context_window_slides),
+                cmocka_unit_test(test_context_unseal_gives_the_content_once),
+                cmocka_unit_test(test_context_unseal_late_changed_or_foreign_is_refused),
+                cmocka_unit_test(test_context_of_one_kind_is_none_of_the_other),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

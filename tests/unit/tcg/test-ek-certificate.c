@@ -1,6 +1,7 @@
 /* lib/tcg/ek-certificate: certificates of real TPMs, with their issuers where they are published. The dates are those that `openssl x509` shows. */
 #include "tests/support/vectors-tcg.h"
 
+#include "base/writer.h"
 #include "jose/x509.h"
 #include "tcg/ek-certificate.h"
 
@@ -53,9 +54,10 @@ static void test_parse_chain_of_two_has_both(void **state) {
         _cleanup_bytes_ Bytes leaf = vector_file("%s/tpm/%s/cert.der", directory, names[0]), issuer = vector_file("%s/tpm/%s/issuer.der", directory, names[0]);
         _cleanup_bytes_ Bytes both = {};
         _cleanup_ek_certificate_ EkCertificate certificate = {};
-        assert_ok(bytes_alloc(leaf.size + issuer.size, &both));
-        memcpy(both.data, leaf.data, leaf.size);
-        memcpy(both.data + leaf.size, issuer.data, issuer.size);
+        _cleanup_writer_ Writer writer = {};
+        writer_span(&writer, bytes_span(&leaf));
+        writer_span(&writer, bytes_span(&issuer));
+        assert_ok(writer_finish(&writer, &both));
         assert_ok(ek_certificate_parse(bytes_span(&both), &certificate));
         assert_int_equal(sk_X509_num(certificate.chain), 2);
         assert_ok(ek_certificate_check_usage(&certificate));
