@@ -2,6 +2,7 @@
 #include "tpm/evidence.h"
 
 #include "tcg/aik.h"
+#include "tcg/eventlog-mismatch.h"
 #include "tcg/ima-match.h"
 #include "tcg/verdict.h"
 #include "tpm/pcr.h"
@@ -42,7 +43,7 @@ Err *evidence_maker_new(const Config *config, const char *state_directory, Evide
         if (!maker)
                 return err_oom();
         maker->config = config;
-        maker->boot_log.fd = maker->ima_log.fd = -1;
+        maker->boot_log = maker->ima_log = (LogFile) LOG_FILE_NONE;
         TRY(tpm_context_new(config->tcti, &maker->context));
         TRY(own_key_init(state_directory, config->aik_algorithm, &maker->own));
         TRY(log_file_init(EVIDENCE_LOG_TCG, config->boot_log, config->boot_log_policy == LOG_POLICY_OFF, &maker->boot_log));
@@ -162,7 +163,21 @@ static Err *judge_log(LogCopy *copy, Err *err) {
         return state_of(err_code(err), &state) ? log_copy_judge(copy, state, err) : err;
 }
 
-/* Copies the IMA list and looks for the quoted prefix, from where the last round ended or, where that does not lead anywhere, from its head. */
+static Err *match_ima(const Round *round, const ImaReplay *start, ImaMatch *ret) {
+        return ima_match_prefix(round->ima.content, start, &round->before, &round->attest, round->hash_alg, ret);
+}
+
+/* Where earlier rounds of this boot have met PCR 10 at an entry of the list, what nobody knows came behind it. */
+static Err *judge_ima(Round *round, Err *err) {
+        const EvidenceMaker *maker = round->maker;
+        if (err_code(err) == ERR_IMA_MISMATCH && maker->ima_replay.n_entries > 0 && maker->ima_reset_count == round->attest.reset_count)
+                err = err_wrap(err, "an earlier quote was explained by the list's first %llu entries, so what is unexplained came after those",
+                               (unsigned long long) maker->ima_replay.n_entries);
+        return judge_log(&round->ima, err);
+}
+
+/* Reads the IMA list on and looks for the quoted prefix, from where the last round ended; where that does not lead anywhere, the list is read anew and
+ * searched from its head: it may be another one than it was. */
 static Err *find_ima_prefix(Round *round) {
         EvidenceMaker *maker = round->maker;
         ImaMatch match;
@@ -173,13 +188,19 @@ static Err *find_ima_prefix(Round *round) {
         maker->ima_log.was_reopened = false;
         if (round->ima.state != LOG_STATE_OK)
                 return NULL;
-        Err *err = ima_match_prefix(round->ima.content, &maker->ima_replay, &round->before, &round->attest, round->hash_alg, &match);
-        if (err && maker->ima_replay.n_entries > 0) {
+        Err *err = match_ima(round, &maker->ima_replay, &match);
+        if (err && (maker->ima_replay.n_entries > 0 || round->ima.is_continued)) {
                 err_free(err);
-                err = ima_match_prefix(round->ima.content, NULL, &round->before, &round->attest, round->hash_alg, &match);
+                log_file_forget(&maker->ima_log);
+                log_copy_done(&round->ima);
+                TRY(log_copy_take(&maker->ima_log, &round->ima));
+                if (round->ima.state != LOG_STATE_OK)
+                        return NULL;
+                err = match_ima(round, NULL, &match);
         }
         if (err)
-                return judge_log(&round->ima, err);
+                return judge_ima(round, err);
+        maker->ima_reset_count = round->attest.reset_count;
         round->has_prefix = true;
         round->values = match.values;
         round->ima_replay = maker->ima_replay = match.replay;
@@ -242,11 +263,12 @@ static Err *judge_firmware_pcrs(Round *round, const PcrVerdict verdicts[PCR_COUN
                         mask |= UINT32_C(1) << i;
         if (!round->has_boot_replay || mask == 0)
                 return NULL;
-        _cleanup_free_ char *text = NULL;
+        _cleanup_free_ char *text = NULL, *why = NULL;
+        const PcrBank *bank = pcr_values_strongest(&round->values);
         TRY(pcr_mask_to_string(mask, &text));
+        TRY(eventlog_mismatch_describe(round->boot.content, bank, mask, &why));
         return log_copy_judge(&round->boot, LOG_STATE_MISMATCH,
-                              err_new(ERR_EVENTLOG_MISMATCH, "the firmware log does not yield PCRs %s of the %s bank", text,
-                                      hash_name(pcr_values_strongest(&round->values)->alg)));
+                              err_new(ERR_EVENTLOG_MISMATCH, "the firmware log does not yield PCRs %s of the %s bank: %s", text, hash_name(bank->alg), why));
 }
 
 /* Missing or broken is an error only where the log is required. What the firmware's PCRs hold is a verdict for the service to weigh. */

@@ -19,7 +19,7 @@ static void open_file(LogFile *file) {
 }
 
 Err *log_file_init(EvidenceLogType type, const char *path, bool is_off, LogFile *ret) {
-        LogFile file = { .type = type, .is_off = is_off, .fd = -1 };
+        LogFile file = { .type = type, .is_off = is_off, .fd = -1, .memory = -1 };
         file.size_max = type == EVIDENCE_LOG_IMA ? IMA_SIZE_MAX : EVENTLOG_SIZE_MAX;
         TRY(string_copy(path, &file.path));
         if (!is_off)
@@ -28,8 +28,21 @@ Err *log_file_init(EvidenceLogType type, const char *path, bool is_off, LogFile 
         return NULL;
 }
 
+static size_t room_size(const LogFile *file) {
+        return (size_t) file->size_max + 1;   /* one byte more, to see that there is more */
+}
+
+void log_file_forget(LogFile *file) {
+        if (file->room)
+                munmap(file->room, room_size(file));
+        file->room = NULL;
+        file->size = 0;
+        fd_closep(&file->memory);
+}
+
 void log_file_done(LogFile *file) {
         freep(&file->path);
+        log_file_forget(file);
         fd_closep(&file->fd);
 }
 
@@ -48,6 +61,7 @@ static void refresh(LogFile *file) {
                 fd_closep(&file->fd);
         if (file->fd >= 0)
                 return;
+        log_file_forget(file);
         open_file(file);
         file->was_reopened = true;
 }
@@ -108,6 +122,8 @@ static Err *write_all(int fd, Span data) {
         return NULL;
 }
 
+/* ---- copied whole ---- */
+
 /* read() rather than sendfile(): the files of securityfs know nothing else. */
 static Err *copy_content(LogFile *file, int memory, LogCopy *copy, uint64_t *ret_size) {
         _cleanup_bytes_ Bytes chunk = {};
@@ -143,6 +159,88 @@ static Err *seal_and_map(int *steal_memory, uint64_t size, LogCopy *copy) {
         return NULL;
 }
 
+static Err *copy_whole(LogFile *file, LogCopy *copy) {
+        uint64_t size = 0;
+        _cleanup_close_ int memory = memfd_create(evidence_log_type_to_string(file->type), MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (memory < 0)
+                return err_new_errno(ERR_IO, errno, "making a memory file for a measurement log");
+        copy->state = LOG_STATE_OK;
+        TRY(copy_content(file, memory, copy, &size));
+        return copy->state == LOG_STATE_OK ? seal_and_map(&memory, size, copy) : NULL;
+}
+
+/* ---- continued ---- */
+
+static Err *make_room(LogFile *file) {
+        _cleanup_close_ int memory = memfd_create(evidence_log_type_to_string(file->type), MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        if (memory < 0 || ftruncate(memory, (off_t) room_size(file)) < 0)
+                return err_new_errno(ERR_IO, errno, "making a memory file for a measurement log");
+        void *room = mmap(NULL, room_size(file), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory, 0);
+        if (room == MAP_FAILED)
+                return err_new_errno(ERR_IO, errno, "mapping the copy of a measurement log");
+        file->memory = steal_fd(&memory);
+        file->room = room;
+        if (fcntl(file->memory, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL) < 0)
+                return err_new_errno(ERR_IO, errno, "sealing the copy of a measurement log");
+        return NULL;
+}
+
+/* A plain file that was cut, or does not hold any more at the end of the copy what was read there. Files of securityfs have no size, and cannot. */
+static bool was_rewritten(const LogFile *file) {
+        uint8_t tail[4096];
+        struct stat st;
+        size_t n = (size_t) MIN_OF(file->size, (uint64_t) sizeof(tail));
+        if (n == 0 || fstat(file->fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+                return false;
+        if ((uint64_t) st.st_size < file->size)
+                return true;
+        return pread(file->fd, tail, n, (off_t) (file->size - n)) != (ssize_t) n || memcmp(tail, file->room + file->size - n, n) != 0;
+}
+
+static Err *read_on(LogFile *file, LogCopy *copy) {
+        while (file->size < room_size(file)) {
+                ssize_t n = read(file->fd, file->room + file->size, MIN_OF(room_size(file) - (size_t) file->size, (size_t) CHUNK_SIZE));
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0)
+                        return set_state(copy, LOG_STATE_UNREADABLE, file, errno);
+                if (n == 0)
+                        return file->size == 0 ? set_state(copy, LOG_STATE_EMPTY, file, 0) : NULL;
+                file->size += (uint64_t) n;
+                file->n_read += (uint64_t) n;
+        }
+        return set_state(copy, LOG_STATE_TOO_LARGE, file, 0);
+}
+
+static Err *share(const LogFile *file, LogCopy *copy) {
+        copy->fd = fcntl(file->memory, F_DUPFD_CLOEXEC, 3);
+        if (copy->fd < 0)
+                return err_new_errno(ERR_IO, errno, "duplicating the descriptor of the copy of a measurement log");
+        void *content = mmap(NULL, (size_t) file->size, PROT_READ, MAP_SHARED, copy->fd, 0);
+        if (content == MAP_FAILED)
+                return err_new_errno(ERR_IO, errno, "mapping the copy of a measurement log");
+        copy->content = span_make(content, (size_t) file->size);
+        return NULL;
+}
+
+static Err *copy_on(LogFile *file, LogCopy *copy) {
+        if (file->room && was_rewritten(file))
+                log_file_forget(file);
+        copy->is_continued = file->size > 0;
+        copy->state = LOG_STATE_OK;
+        if (!copy->is_continued) {
+                log_file_forget(file);
+                if (lseek(file->fd, 0, SEEK_SET) < 0)
+                        return set_state(copy, LOG_STATE_UNREADABLE, file, errno);
+                TRY(make_room(file));
+        }
+        TRY(read_on(file, copy));
+        if (copy->state == LOG_STATE_OK)
+                return share(file, copy);
+        log_file_forget(file);
+        return NULL;
+}
+
 Err *log_copy_take(LogFile *file, LogCopy *ret) {
         _cleanup_log_copy_ LogCopy copy = LOG_COPY_NONE;
         if (!file->is_off)
@@ -153,14 +251,7 @@ Err *log_copy_take(LogFile *file, LogCopy *ret) {
                 bool is_missing = file->open_errno == ENOENT || file->open_errno == ENOTDIR;
                 TRY(set_state(&copy, is_missing ? LOG_STATE_MISSING : LOG_STATE_UNREADABLE, file, file->open_errno));
         } else {
-                uint64_t size = 0;
-                _cleanup_close_ int memory = memfd_create(evidence_log_type_to_string(file->type), MFD_CLOEXEC | MFD_ALLOW_SEALING);
-                if (memory < 0)
-                        return err_new_errno(ERR_IO, errno, "making a memory file for a measurement log");
-                copy.state = LOG_STATE_OK;
-                TRY(copy_content(file, memory, &copy, &size));
-                if (copy.state == LOG_STATE_OK)
-                        TRY(seal_and_map(&memory, size, &copy));
+                TRY(file->type == EVIDENCE_LOG_IMA ? copy_on(file, &copy) : copy_whole(file, &copy));
         }
         *ret = copy;
         copy = (LogCopy) LOG_COPY_NONE;

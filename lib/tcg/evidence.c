@@ -21,7 +21,7 @@ static const char *const state_names[_LOG_STATE_MAX] = {
         [LOG_STATE_UNREADABLE] = "unreadable",
         [LOG_STATE_MALFORMED] = "malformed",
         [LOG_STATE_TRUNCATED] = "truncated",
-        [LOG_STATE_TRIMMED] = "trimmed",
+        [LOG_STATE_TRIMMED] = "trimmed-by-kernel",
         [LOG_STATE_MISMATCH] = "mismatch",
         [LOG_STATE_TOO_LARGE] = "too-large",
 };

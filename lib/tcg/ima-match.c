@@ -122,6 +122,37 @@ static bool begins_with_boot_aggregate(const Search *search) {
         return !err && more && span_equal_string(entry.file_name, "boot_aggregate");
 }
 
+/* The first entry whose data is not what its template digest is of; *ret_found false where there is none, or the list ends before. */
+static Err *find_changed_entry(Search *search, uint64_t *ret_number, bool *ret_found) {
+        ImaList list = ima_list_resume(search->list, 0, 0, search->digest_size);
+        *ret_found = false;
+        for (;;) {
+                ImaEntry entry;
+                bool more, matches;
+                TRY(next_entry(search, &list, &entry, &more));
+                if (!more)
+                        return NULL;
+                TRY(ima_entry_verify(&entry, &matches));
+                *ret_number = entry.number;
+                *ret_found = !matches;
+                if (!matches)
+                        return NULL;
+        }
+}
+
+static Err *mismatch(Search *search) {
+        const ImaReplay *replay = &search->match.replay;
+        uint64_t number;
+        bool found;
+        TRY(find_changed_entry(search, &number, &found));
+        if (found)
+                return err_new(ERR_IMA_MISMATCH, "none of the %llu entries (%llu bytes) of the IMA list yields the quoted PCR 10; the data of entry %llu was changed: "
+                               "its template digest is of something else", (unsigned long long) replay->n_entries, (unsigned long long) replay->size,
+                               (unsigned long long) number);
+        return err_new(ERR_IMA_MISMATCH, "none of the %llu entries (%llu bytes) of the IMA list yields the quoted PCR 10",
+                       (unsigned long long) replay->n_entries, (unsigned long long) replay->size);
+}
+
 static Err *no_match(Search *search) {
         const ImaReplay *replay = &search->match.replay;
         if (!begins_with_boot_aggregate(search))
@@ -130,8 +161,7 @@ static Err *no_match(Search *search) {
         if (search->ended)
                 return err_wrap(steal_ptr(&search->ended), "none of the %llu whole entries of the IMA list yields the quoted PCR 10",
                                 (unsigned long long) replay->n_entries);
-        return err_new(ERR_IMA_MISMATCH, "none of the %llu entries (%llu bytes) of the IMA list yields the quoted PCR 10",
-                       (unsigned long long) replay->n_entries, (unsigned long long) replay->size);
+        return mismatch(search);
 }
 
 static Err *match_all_entries(Search *search) {

@@ -420,7 +420,7 @@ def test_ima_list_that_does_not_fit_is_named():
     whole = b"".join(text for text, _ in entries)
     for name, content, state, code in (
             ("one entry is missing", b"".join(text for i, (text, _) in enumerate(entries) if i != 20), "mismatch", "IMA_MISMATCH"),
-            ("the head is gone", b"".join(text for text, _ in entries[10:]), "trimmed", "IMA_TRIMMED"),
+            ("the head is gone", b"".join(text for text, _ in entries[10:]), "trimmed-by-kernel", "IMA_TRIMMED"),
             ("the last entry is cut", whole[:-5], "truncated", "LOG_TRUNCATED"),
             ("nonsense", b"\xff" * 64, "malformed", "IMA_MALFORMED"),
             ("empty", b"", "empty", "LOG_EMPTY")):
@@ -429,7 +429,7 @@ def test_ima_list_that_does_not_fit_is_named():
             sends_raw(it, ima_extend_commands(entries))
             with Client(it) as client:
                 evidence = client.ok("quote 01")
-                assert evidence["ima_log_state"] in ((state,) if state != "malformed" else ("malformed", "trimmed")), (name, evidence)
+                assert evidence["ima_log_state"] in ((state,) if state != "malformed" else ("malformed", "trimmed-by-kernel")), (name, evidence)
                 assert evidence["ima_log_reason"], name
                 assert evidence["logs"] == {} and evidence["ima_entries"] == 0, name
                 assert evidence["verdicts"][10] == "unexplained", name

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -56,7 +57,7 @@ static void assert_state(LogFile *file, LogState expected) {
 }
 
 static void test_copy_take_growing_file_is_read_from_its_head(void **state) {
-        _cleanup_(log_file_done) LogFile file = { .fd = -1 };
+        _cleanup_(log_file_done) LogFile file = LOG_FILE_NONE;
         write_log("first");
         assert_ok(log_file_init(EVIDENCE_LOG_IMA, path, false, &file));
         assert_copy(&file, "first");
@@ -65,8 +66,63 @@ static void test_copy_take_growing_file_is_read_from_its_head(void **state) {
         assert_false(file.was_reopened);
 }
 
+static void test_copy_take_ima_list_is_read_on(void **state) {
+        _cleanup_(log_file_done) LogFile file = LOG_FILE_NONE;
+        _cleanup_log_copy_ LogCopy first = LOG_COPY_NONE, second = LOG_COPY_NONE;
+        write_log("first");
+        assert_ok(log_file_init(EVIDENCE_LOG_IMA, path, false, &file));
+        assert_ok(log_copy_take(&file, &first));
+        assert_false(first.is_continued);
+        append_log(" second");
+        assert_ok(log_copy_take(&file, &second));
+        assert_true(second.is_continued);
+        assert_int_equal(file.n_read, strlen("first second"));   /* each byte once */
+        assert_int_equal(first.content.size, strlen("first"));
+        assert_memory_equal(first.content.data, "first", first.content.size);
+        log_file_forget(&file);
+        assert_copy(&file, "first second");
+        assert_memory_equal(second.content.data, "first second", second.content.size);   /* outlives what it was shared from */
+}
+
+static void test_copy_take_ima_list_cut_or_overwritten_is_read_anew(void **state) {
+        _cleanup_(log_file_done) LogFile file = LOG_FILE_NONE;
+        _cleanup_close_ int fd = -1;
+        write_log("first");
+        assert_ok(log_file_init(EVIDENCE_LOG_IMA, path, false, &file));
+        assert_copy(&file, "first");
+        fd = open(path, O_WRONLY | O_CLOEXEC);
+        assert_int_equal(ftruncate(fd, 2), 0);
+        assert_copy(&file, "fi");
+        assert_int_equal(pwrite(fd, "other", 5, 0), 5);
+        assert_copy(&file, "other");
+        assert_int_equal(ftruncate(fd, 0), 0);
+        assert_state(&file, LOG_STATE_EMPTY);
+        assert_int_equal(pwrite(fd, "back", 4, 0), 4);
+        assert_copy(&file, "back");
+}
+
+static void test_copy_take_ima_list_nobody_can_change_it(void **state) {
+        _cleanup_(log_file_done) LogFile file = LOG_FILE_NONE;
+        _cleanup_log_copy_ LogCopy copy = LOG_COPY_NONE;
+        char self[32];
+        write_log("bytes");
+        assert_ok(log_file_init(EVIDENCE_LOG_IMA, path, false, &file));
+        assert_ok(log_copy_take(&file, &copy));
+        snprintf(self, sizeof(self), "/proc/self/fd/%d", copy.fd);
+        _cleanup_close_ int again = open(self, O_RDWR | O_CLOEXEC);
+        const int fds[] = { copy.fd, again };
+        for (size_t i = 0; i < N_ELEMENTS(fds); i++) {
+                assert_true(fds[i] >= 0);
+                assert_int_equal(pwrite(fds[i], "x", 1, 0), -1);
+                assert_int_equal(ftruncate(fds[i], 0), -1);
+                assert_int_equal(fallocate(fds[i], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, 4096), -1);
+                assert_ptr_equal(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fds[i], 0), MAP_FAILED);
+                assert_int_equal(fcntl(fds[i], F_ADD_SEALS, 0), -1);
+        }
+}
+
 static void test_copy_take_replaced_file_is_opened_again(void **state) {
-        _cleanup_(log_file_done) LogFile file = { .fd = -1 };
+        _cleanup_(log_file_done) LogFile file = LOG_FILE_NONE;
         write_log("first");
         assert_ok(log_file_init(EVIDENCE_LOG_IMA, path, false, &file));
         assert_copy(&file, "first");
@@ -80,7 +136,7 @@ static void test_copy_take_replaced_file_is_opened_again(void **state) {
 }
 
 static void test_copy_take_is_sealed(void **state) {
-        _cleanup_(log_file_done) LogFile file = { .fd = -1 };
+        _cleanup_(log_file_done) LogFile file = LOG_FILE_NONE;
         _cleanup_log_copy_ LogCopy copy = LOG_COPY_NONE;
         write_log("bytes");
         assert_ok(log_file_init(EVIDENCE_LOG_TCG, path, false, &file));
@@ -104,7 +160,7 @@ static void test_copy_take_bad_files_have_their_state(void **state) {
                 { "/dev/zero", LOG_STATE_TOO_LARGE },
         };
         for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
-                _cleanup_(log_file_done) LogFile file = { .fd = -1 };
+                _cleanup_(log_file_done) LogFile file = LOG_FILE_NONE;
                 assert_ok(log_file_init(EVIDENCE_LOG_TCG, cases[i].path, false, &file));
                 assert_state(&file, cases[i].expected);
                 assert_state(&file, cases[i].expected);
@@ -112,7 +168,7 @@ static void test_copy_take_bad_files_have_their_state(void **state) {
 }
 
 static void test_copy_take_off_is_never_opened(void **state) {
-        _cleanup_(log_file_done) LogFile file = { .fd = -1 };
+        _cleanup_(log_file_done) LogFile file = LOG_FILE_NONE;
         write_log("bytes");
         assert_ok(log_file_init(EVIDENCE_LOG_TCG, path, true, &file));
         assert_int_equal(file.fd, -1);
@@ -146,6 +202,9 @@ static void test_state_to_error_each_state_has_its_code(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_copy_take_growing_file_is_read_from_its_head),
+                cmocka_unit_test(test_copy_take_ima_list_is_read_on),
+                cmocka_unit_test(test_copy_take_ima_list_cut_or_overwritten_is_read_anew),
+                cmocka_unit_test(test_copy_take_ima_list_nobody_can_change_it),
                 cmocka_unit_test(test_copy_take_replaced_file_is_opened_again),
                 cmocka_unit_test(test_copy_take_is_sealed),
                 cmocka_unit_test(test_copy_take_bad_files_have_their_state),
