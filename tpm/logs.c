@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "tcg/eventlog.h"
@@ -185,14 +187,15 @@ static Err *make_room(LogFile *file) {
         return NULL;
 }
 
-/* A plain file that was cut, or does not hold any more at the end of the copy what was read there. Files of securityfs have no size, and cannot. */
+/* A plain file that was cut, or does not hold any more at the end of the copy what was read there. Files of securityfs have no size, and only grow. */
 static bool was_rewritten(const LogFile *file) {
         uint8_t tail[4096];
         struct stat st;
+        struct statfs fs;
         size_t n = (size_t) MIN_OF(file->size, (uint64_t) sizeof(tail));
-        if (n == 0 || fstat(file->fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size == 0)
+        if (fstatfs(file->fd, &fs) == 0 && fs.f_type == SECURITYFS_MAGIC)
                 return false;
-        if ((uint64_t) st.st_size < file->size)
+        if (fstat(file->fd, &st) < 0 || (uint64_t) st.st_size < file->size)
                 return true;
         return pread(file->fd, tail, n, (off_t) (file->size - n)) != (ssize_t) n || memcmp(tail, file->room + file->size - n, n) != 0;
 }
