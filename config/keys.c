@@ -219,6 +219,67 @@ Err *config_key_set(const ConfigKey *key, const char *text, Config *config) {
         return NULL;
 }
 
+static Err *pcr_range_to_text(uint32_t mask, char **ret) {
+        _cleanup_writer_ Writer writer = {};
+        const char *separator = "";
+        for (unsigned first = 0; first < 32; first++) {
+                unsigned last = first;
+                if (!(mask >> first & 1))
+                        continue;
+                while (last < 31 && (mask >> (last + 1) & 1))
+                        last++;
+                writer_format(&writer, last > first ? "%s%u-%u" : "%s%u", separator, first, last);
+                separator = ",";
+                first = last;
+        }
+        return writer_finish_string(&writer, ret);
+}
+
+static Err *pairs_to_text(const ConfigPair *pairs, size_t n, char **ret) {
+        _cleanup_writer_ Writer writer = {};
+        for (size_t i = 0; i < n; i++)
+                writer_format(&writer, "%s%s=%s", i > 0 ? " " : "", pairs[i].name, pairs[i].value);
+        return writer_finish_string(&writer, ret);
+}
+
+static Err *words_to_text(char **words, char **ret) {
+        _cleanup_writer_ Writer writer = {};
+        for (size_t i = 0; words && words[i]; i++)
+                writer_format(&writer, "%s%s", i > 0 ? " " : "", words[i]);
+        return writer_finish_string(&writer, ret);
+}
+
+static Err *usec_to_text(uint64_t usec, char **ret) {
+        if (usec % USEC_PER_SEC == 0)
+                return string_format(ret, "%llu", (unsigned long long) (usec / USEC_PER_SEC));
+        return string_format(ret, "%lluus", (unsigned long long) usec);
+}
+
+Err *config_key_to_text(const ConfigKey *key, const Config *config, char **ret) {
+        const char *at = (const char *) config + key->offset, *at2 = (const char *) config + key->offset2;
+        if (key->set == set_boolean)
+                return string_copy(*(const bool *) at ? "yes" : "no", ret);
+        if (key->set == set_choice || key->set == set_log_level)
+                return string_copy(key->choices[*(const unsigned *) (const void *) at], ret);
+        if (key->set == set_duration)
+                return usec_to_text(*(const uint64_t *) (const void *) at, ret);
+        if (key->set == set_clock_skew)
+                return usec_to_text(config->clock_skew_sec * USEC_PER_SEC, ret);
+        if (key->set == set_percent_range)
+                return string_format(ret, "%u-%u%%", *(const unsigned *) (const void *) at, *(const unsigned *) (const void *) at2);
+        if (key->set == set_pcrs)
+                return pcr_range_to_text(*(const uint32_t *) (const void *) at, ret);
+        if (key->set == set_access)
+                return words_to_text(config->token_access, ret);
+        if (key->set == set_pairs)
+                return pairs_to_text(*(ConfigPair *const *) (const void *) at, *(const size_t *) (const void *) at2, ret);
+        if (key->set == set_nonce)
+                return hex_encode(bytes_span(&config->nonce), ret);
+        const char *text = *(char *const *) (const void *) at;
+        *ret = NULL;
+        return text ? string_copy(text, ret) : NULL;
+}
+
 /* Levenshtein distance, case left out; big when the words are too long to be names of ours. */
 static size_t distance(const char *a, const char *b) {
         size_t row[64], a_size = strlen(a), b_size = strlen(b);

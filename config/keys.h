@@ -26,6 +26,8 @@ const ConfigKey *config_key_find(const char *section, const char *name);
 bool config_section_exists(const char *section);
 /* An empty text means the default. */
 Err *config_key_set(const ConfigKey *key, const char *text, Config *config) _must_check_;
+/* The value that config has, as it would stand in the file; for people. NULL where nothing is set. */
+Err *config_key_to_text(const ConfigKey *key, const Config *config, char **ret) _must_check_;
 /* The known name that is most like an unknown one (at most two letters apart), else NULL. */
 const char *config_key_guess(const char *section, const char *name);
 const char *config_section_guess(const char *section);

@@ -35,6 +35,11 @@ def vbs_package():
 # target: list of (prefix, pattern below the vectors' folder, or the seed itself as bytes)
 SEEDS = {
     "config": [(b"", file.read_bytes()) for file in sorted((ROOT / "tests/data/config").glob("*.conf"))],
+    "bundle": [
+        (b"", b'{"format":"attestd-evidence","version":1,"created":5,"qualifying_data":"AQ","quote":"Ag","signature":"Aw","aik_public":"BA","aik_name":"BQ",'
+              b'"aik_certificate":"MA","pcrs":[{"bank":"sha1","values":{"0":"' + b"00" * 20 + b'","23":"' + b"ff" * 20 + b'"}}],'
+              b'"logs":[{"type":"IMA","size":0,"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","data":""}]}'),
+    ],
     "attest": [
         (b"", "tpm/*/attest.bin"),
         (b"", "tpm/*/signature.bin"),

@@ -1,0 +1,273 @@
+/* See bundle.h. */
+#include "tcg/bundle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+
+#include "base/source.h"
+
+Bundle *bundle_free(Bundle *bundle) {
+        if (!bundle)
+                return NULL;
+        bytes_done(&bundle->qualifying_data);
+        bytes_done(&bundle->quote);
+        bytes_done(&bundle->signature);
+        bytes_done(&bundle->aik_public);
+        bytes_done(&bundle->aik_name);
+        bytes_done(&bundle->aik_certificate);
+        for (size_t i = 0; i < bundle->n_logs; i++)
+                bytes_done(&bundle->logs[i].bytes);
+        free(bundle);
+        return NULL;
+}
+
+/* ---- writing ---- */
+
+static Err *add_bank(Json *pcrs, const PcrBank *bank) {
+        _cleanup_json_ Json *object = NULL, *values = NULL;
+        TRY(json_new_object(&object));
+        TRY(json_new_object(&values));
+        TRY(json_add_string(object, "bank", hash_name(bank->alg)));
+        for (unsigned i = 0; i < PCR_COUNT; i++) {
+                char number[sizeof("23")];
+                if (!(bank->mask >> i & 1))
+                        continue;
+                snprintf(number, sizeof(number), "%u", i);
+                TRY(json_add_hex(values, number, digest_span(&bank->values[i])));
+        }
+        TRY(json_add(object, "values", steal_ptr(&values)));
+        return json_append(pcrs, steal_ptr(&object));
+}
+
+static Err *add_pcrs(Json *bundle, const PcrValues *pcrs) {
+        Json *list;
+        TRY(json_new_array(&list));
+        TRY(json_add(bundle, "pcrs", list));
+        for (size_t i = 0; i < pcrs->n_banks; i++)
+                TRY(add_bank(list, &pcrs->banks[i]));
+        return NULL;
+}
+
+static Err *read_log(const EvidenceLog *log, Bytes *ret) {
+        const char *name = evidence_log_type_to_string(log->type);
+        _cleanup_(source_freep) Source *source = NULL;
+        int fd = fcntl(log->fd, F_DUPFD_CLOEXEC, 3);
+        if (fd < 0)
+                return err_new_errno(ERR_IO, errno, "duplicating the descriptor of the %s log", name);
+        TRY(source_new_fd(fd, 0, log->size, name, &source));
+        return source_read_all(source, BUNDLE_SIZE_MAX / 4 * 3, ret);
+}
+
+static Err *add_log(Json *logs, const EvidenceLog *log) {
+        _cleanup_json_ Json *object = NULL;
+        _cleanup_bytes_ Bytes bytes = {};
+        Digest digest;
+        TRY(read_log(log, &bytes));
+        TRY(hash_digest(HASH_SHA256, bytes_span(&bytes), &digest));
+        TRY(json_new_object(&object));
+        TRY(json_add_string(object, "type", evidence_log_type_to_string(log->type)));
+        TRY(json_add_integer(object, "size", (int64_t) bytes.size));
+        TRY(json_add_hex(object, "sha256", digest_span(&digest)));
+        TRY(json_add_base64url(object, "data", bytes_span(&bytes)));
+        return json_append(logs, steal_ptr(&object));
+}
+
+static Err *add_logs(Json *bundle, const Evidence *evidence) {
+        Json *logs;
+        TRY(json_new_array(&logs));
+        TRY(json_add(bundle, "logs", logs));
+        for (size_t i = 0; i < evidence->n_logs; i++)
+                TRY(add_log(logs, &evidence->logs[i]));
+        return NULL;
+}
+
+static Err *add_findings(Json *bundle, const Evidence *evidence) {
+        Json *verdicts;
+        TRY(json_new_object(&verdicts));
+        TRY(json_add(bundle, "verdicts", verdicts));
+        for (unsigned i = 0; i < PCR_COUNT; i++) {
+                char number[sizeof("23")];
+                if (evidence->verdicts[i] == PCR_NOT_QUOTED)
+                        continue;
+                snprintf(number, sizeof(number), "%u", i);
+                TRY(json_add_string(verdicts, number, pcr_verdict_to_string(evidence->verdicts[i])));
+        }
+        TRY(json_add_string(bundle, "boot_log_state", log_state_to_string(evidence->boot_log_state)));
+        TRY(json_add_string(bundle, "boot_log_reason", evidence->boot_log_reason));
+        TRY(json_add_string(bundle, "ima_log_state", log_state_to_string(evidence->ima_log_state)));
+        TRY(json_add_string(bundle, "ima_log_reason", evidence->ima_log_reason));
+        TRY(json_add_integer(bundle, "ima_entries", (int64_t) evidence->n_ima_entries));
+        TRY(json_add_integer(bundle, "reset_count", evidence->reset_count));
+        return json_add_integer(bundle, "restart_count", evidence->restart_count);
+}
+
+static Err *add_evidence(Json *bundle, const Evidence *evidence) {
+        TRY(json_add_base64url(bundle, "quote", bytes_span(&evidence->quote)));
+        TRY(json_add_base64url(bundle, "signature", bytes_span(&evidence->signature)));
+        TRY(json_add_base64url(bundle, "aik_public", bytes_span(&evidence->aik_public)));
+        TRY(json_add_base64url(bundle, "aik_name", bytes_span(&evidence->aik_name)));
+        if (evidence->aik_certificate.size > 0)
+                TRY(json_add_base64url(bundle, "aik_certificate", bytes_span(&evidence->aik_certificate)));
+        TRY(add_pcrs(bundle, &evidence->pcrs));
+        TRY(add_findings(bundle, evidence));
+        return add_logs(bundle, evidence);
+}
+
+Err *bundle_write(const BundleParts *parts, Bytes *ret) {
+        _cleanup_json_ Json *bundle = NULL;
+        _cleanup_free_ char *text = NULL;
+        TRY(json_new_object(&bundle));
+        TRY(json_add_string(bundle, "format", BUNDLE_FORMAT));
+        TRY(json_add_integer(bundle, "version", BUNDLE_VERSION));
+        TRY(json_add_integer(bundle, "created", (int64_t) parts->created_sec));
+        TRY(json_add_string(bundle, "attestd", parts->program_version));
+        TRY(json_add_base64url(bundle, "qualifying_data", parts->qualifying_data));
+        TRY(json_add(bundle, "tpm", json_ref((Json *) parts->tpm)));
+        TRY(json_add(bundle, "configuration", json_ref((Json *) parts->configuration)));
+        TRY(add_evidence(bundle, parts->evidence));
+        TRY(json_to_string(bundle, &text));
+        return bytes_copy(span_from_string(text), ret);
+}
+
+/* ---- reading ---- */
+
+static Err *malformed(Err *steal_err, const char *what) {
+        ErrCode code = err_code(steal_err);
+        if (code == ERR_JSON_MEMBER_MISSING || code == ERR_JSON_MEMBER_TYPE || code == ERR_INVALID_ARGUMENT || code == ERR_BASE64_INVALID)
+                return err_wrap_code(ERR_EVIDENCE_MALFORMED, steal_err, "%s", what);
+        return steal_err;
+}
+
+static Err *check_format(const Json *json) {
+        const char *format;
+        int64_t version;
+        TRY(json_get_string(json, "format", &format));
+        TRY(json_get_integer(json, "version", &version));
+        if (!string_equal(format, BUNDLE_FORMAT))
+                return err_new(ERR_EVIDENCE_MALFORMED, "format: \"%s\" is needed", BUNDLE_FORMAT);
+        if (version != BUNDLE_VERSION)
+                return err_new(ERR_NOT_SUPPORTED, "version %lld of evidence bundles is not known, %d is", (long long) version, BUNDLE_VERSION);
+        return NULL;
+}
+
+static Err *read_pcr(const char *number, const Json *value, PcrBank *bank) {
+        char expected[sizeof("23")];
+        _cleanup_bytes_ Bytes bytes = {};
+        for (unsigned i = 0; i < PCR_COUNT; i++) {
+                snprintf(expected, sizeof(expected), "%u", i);
+                if (!string_equal(number, expected))
+                        continue;
+                if (!json_is_string(value))
+                        return err_new(ERR_EVIDENCE_MALFORMED, "PCR %u: a string of hex digits is needed", i);
+                TRY(hex_decode(span_from_string(json_object_get_string((Json *) value)), "the value of a PCR", &bytes));
+                if (bytes.size != hash_size(bank->alg))
+                        return err_new(ERR_EVIDENCE_MALFORMED, "PCR %u has %zu bytes, bank %s has %zu", i, bytes.size, hash_name(bank->alg),
+                                       hash_size(bank->alg));
+                bank->mask |= UINT32_C(1) << i;
+                bank->values[i] = digest_make(bank->alg, bytes_span(&bytes));
+                return NULL;
+        }
+        return err_new(ERR_EVIDENCE_MALFORMED, "there is no PCR \"%.16s\"", number);
+}
+
+static Err *read_bank(const Json *json, PcrValues *pcrs) {
+        const char *name;
+        Json *values;
+        TRY(json_get_string(json, "bank", &name));
+        TRY(json_get_object(json, "values", &values));
+        uint16_t alg = hash_from_name(name);
+        if (alg == HASH_NONE)
+                return err_new(ERR_EVIDENCE_MALFORMED, "bank: \"%.16s\" is no hash algorithm that is known", name);
+        if (pcr_values_bank(pcrs, alg) || pcrs->n_banks == PCR_BANKS_MAX)
+                return err_new(ERR_EVIDENCE_MALFORMED, "bank \"%s\" stands there twice, or there are too many", name);
+        PcrBank *bank = &pcrs->banks[pcrs->n_banks++];
+        *bank = (PcrBank) { .alg = alg };
+        json_object_object_foreach(values, number, value)
+                TRY(read_pcr(number, value, bank));
+        return NULL;
+}
+
+static Err *read_pcrs(const Json *json, PcrValues *pcrs) {
+        Json *list;
+        TRY(json_get_array(json, "pcrs", &list));
+        for (size_t i = 0; i < json_object_array_length(list); i++)
+                TRY(err_wrap(read_bank(json_object_array_get_idx(list, i), pcrs), "pcrs[%zu]", i));
+        return NULL;
+}
+
+static Err *check_log(const Json *json, const Bytes *bytes) {
+        _cleanup_bytes_ Bytes expected = {};
+        const char *hex;
+        int64_t size;
+        Digest digest;
+        TRY(json_get_integer(json, "size", &size));
+        TRY(json_get_string(json, "sha256", &hex));
+        TRY(hex_decode(span_from_string(hex), "sha256", &expected));
+        TRY(hash_digest(HASH_SHA256, bytes_span(bytes), &digest));
+        if (size < 0 || (uint64_t) size != bytes->size)
+                return err_new(ERR_EVIDENCE_MALFORMED, "size says %lld, there are %zu bytes", (long long) size, bytes->size);
+        if (!span_equal(bytes_span(&expected), digest_span(&digest)))
+                return err_new(ERR_EVIDENCE_MALFORMED, "data has another SHA-256 than the one beside it");
+        return NULL;
+}
+
+static Err *read_one_log(const Json *json, Bundle *bundle) {
+        const char *name;
+        if (bundle->n_logs == EVIDENCE_LOGS_MAX)
+                return err_new(ERR_EVIDENCE_MALFORMED, "there are more than %d logs", EVIDENCE_LOGS_MAX);
+        BundleLog *log = &bundle->logs[bundle->n_logs++];
+        TRY(json_get_string(json, "type", &name));
+        for (unsigned type = 0; type < _EVIDENCE_LOG_TYPE_MAX; type++)
+                if (string_equal(name, evidence_log_type_to_string(type))) {
+                        log->type = type;
+                        TRY(json_get_base64url(json, "data", &log->bytes));
+                        return check_log(json, &log->bytes);
+                }
+        return err_new(ERR_EVIDENCE_MALFORMED, "type: \"%.16s\" is no kind of log", name);
+}
+
+static Err *read_logs(const Json *json, Bundle *bundle) {
+        Json *list;
+        TRY(json_get_array(json, "logs", &list));
+        for (size_t i = 0; i < json_object_array_length(list); i++)
+                TRY(err_wrap(read_one_log(json_object_array_get_idx(list, i), bundle), "logs[%zu]", i));
+        return NULL;
+}
+
+static Err *read_members(const Json *json, Bundle *bundle) {
+        TRY(check_format(json));
+        TRY(json_get_numeric_date(json, "created", &bundle->created_sec));
+        TRY(json_get_base64url(json, "qualifying_data", &bundle->qualifying_data));
+        TRY(json_get_base64url(json, "quote", &bundle->quote));
+        TRY(json_get_base64url(json, "signature", &bundle->signature));
+        TRY(json_get_base64url(json, "aik_public", &bundle->aik_public));
+        TRY(json_get_base64url(json, "aik_name", &bundle->aik_name));
+        if (json_get(json, "aik_certificate"))
+                TRY(json_get_base64url(json, "aik_certificate", &bundle->aik_certificate));
+        TRY(read_pcrs(json, &bundle->pcrs));
+        return read_logs(json, bundle);
+}
+
+Err *bundle_parse(Span text, Bundle **ret) {
+        static const char what[] = "the evidence bundle";
+        _cleanup_json_ Json *json = NULL;
+        TRY(json_parse(text, what, &json));
+        if (!json_is_object(json))
+                return err_new(ERR_EVIDENCE_MALFORMED, "%s is no JSON object", what);
+        _cleanup_(bundle_freep) Bundle *bundle = calloc(1, sizeof(Bundle));
+        if (!bundle)
+                return err_oom();
+        Err *err = read_members(json, bundle);
+        if (err)
+                return malformed(err, what);
+        *ret = steal_ptr(&bundle);
+        return NULL;
+}
+
+const Bytes *bundle_log(const Bundle *bundle, EvidenceLogType type) {
+        for (size_t i = 0; i < bundle->n_logs; i++)
+                if (bundle->logs[i].type == type)
+                        return &bundle->logs[i].bytes;
+        return NULL;
+}
