@@ -61,7 +61,7 @@ def test_bundle_of_this_machine_is_true():
     assert values["bank"] == "sha256"
     for number, value in expected.items():
         assert values["values"][number] == value, number
-        assert result["verdicts"][number] == "replayed", number
+        assert result["verdicts"][number] == ("unused" if set(value) <= {"0"} or set(value) <= {"f"} else "replayed"), number
 
 
 def test_bundle_says_what_others_find():

@@ -26,7 +26,7 @@ def verbs():
 
 def options_in_help(verb):
     return set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", "\n".join(
-        line for line in attestctl(verb, "--help").stdout.splitlines() if re.match(r"  --", line))))
+        line for line in attestctl(verb, "--help").stdout.splitlines() if re.match(r"  (-\w, )?--", line))))
 
 
 def complete(*words):

@@ -3,6 +3,7 @@
 
 #include "base/writer.h"
 #include "jose/x509.h"
+#include "base/writer.h"
 #include "tcg/ek-certificate.h"
 
 #define IN_2020 INT64_C(1577836800)
