@@ -10,7 +10,7 @@ void vsm_report_done(VsmReport *report) {
 
 Err *vsm_report_parse(const Json *att_data, VsmReport *ret) {
         Json *object, *member;
-        Bytes bytes = {};
+        _cleanup_bytes_ Bytes bytes = {};
         TRY(json_get_object(att_data, "vsm_report", &object));
         bool has_enclave = json_get(object, "enclave"), has_vm = json_get(object, "vm");
         if (has_enclave == has_vm || json_object_object_length(object) != 1)
@@ -20,7 +20,7 @@ Err *vsm_report_parse(const Json *att_data, VsmReport *ret) {
         TRY(err_wrap(json_get_base64url(member, "report", &bytes), "vsm_report.%s", vsm_report_kind_to_string(kind)));
         if (bytes.size == 0)
                 return err_new(ERR_EVIDENCE_MALFORMED, "vsm_report.%s.report is empty", vsm_report_kind_to_string(kind));
-        *ret = (VsmReport) { .kind = kind, .report = bytes };
+        *ret = (VsmReport) { .kind = kind, .report = bytes_steal(&bytes) };
         return NULL;
 }
 

@@ -9,7 +9,9 @@ Seeds are third-party vectors, read from $ATTESTD_VECTORS (default ../shared/vec
 what stands in SEEDS itself. Inputs that once failed are kept in tests/data/fuzz/NAME.
 """
 import argparse
+import base64
 import concurrent.futures
+import hashlib
 import os
 import pathlib
 import struct
@@ -24,12 +26,22 @@ SEED_SIZE_MAX = 1 << 20
 JMESPATH_DOCUMENT = b'{"foo":[{"a":1,"b":"x","c":[3,1,2]},{"a":2.5,"b":"y","c":[[]]}],"bar":{"bar":true},"baz":null}'
 
 
-def vbs_package():
+def vbs_package(enclave_data=bytes(64)):
     """A VBS enclave report (ntenclv.h) with one module and one block of an unknown type; no real one is public."""
     module = bytes(96) + struct.pack("<I", 7) + "vertdll.dll\0".encode("utf-16-le")
     blocks = struct.pack("<II", 1, 8 + len(module)) + module + struct.pack("<II", 9, 11) + b"abc"
-    statement = struct.pack("<II", 224 + len(blocks), 1) + bytes(216) + blocks
+    statement = struct.pack("<II", 224 + len(blocks), 1) + enclave_data + bytes(152) + blocks
     return struct.pack("<IIIIII", 24 + len(statement) + 256, 1, 1, len(statement), 256, 0) + statement + bytes(256)
+
+
+def vbs_payload(member):
+    """The request's payload as one of the type vbs, with an enclave's report that is right, or a paravisor's that holds no TEE's."""
+    signed = (ROOT / "tests/data/instance/request.payload.json").read_bytes().removeprefix(b'{"att_type":"basic","att_data":')[:-1]
+    data = hashlib.sha512(signed).digest()
+    claims = b'{"keys":[],"user-data":"' + data.hex().encode() + b'"}'
+    hcl = struct.pack("<4sIII16x1184x", b"HCLA", 2, 32 + 1184 + 20 + len(claims), 2) + struct.pack("<5I", 20 + len(claims), 1, 3, 1, len(claims)) + claims
+    report = base64.urlsafe_b64encode(vbs_package(data) if member == b"enclave" else hcl).rstrip(b"=")
+    return b'{"att_type":"vbs","att_data":{"report_signed":' + signed + b',"vsm_report":{"' + member + b'":{"report":"' + report + b'"}}}}'
 
 
 # target: list of (prefix, pattern below the vectors' folder, or the seed itself as bytes)
@@ -96,6 +108,8 @@ SEEDS = {
         (b"b", "maa/tpm/init/request*.json"),
         (b"m", (ROOT / "tests/data/instance/request.jws").read_bytes()),
         (b"p", (ROOT / "tests/data/instance/request.payload.json").read_bytes()),
+        (b"p", vbs_payload(b"enclave")),
+        (b"p", vbs_payload(b"vm")),
         (b"c", b"eyJQcm90ZWN0aW9uS2V5TmFtZSI6IkEiLCJQcm90ZWN0ZWRDb250ZXh0IjoiQSJ9"),
         (b"f", b"token=expired@2 certs:status=503,retry-after=5 latency=250 clock-offset=-60"),
     ],

@@ -2,7 +2,7 @@
 """VBS reports end to end: programs, files and a paravisor that is asked for one, and an instance that judges what they say.
 
 The reports are written here with struct, from Microsoft's ntenclv.h and OpenHCL's igvm_attest/get.rs, so that neither side is judged by its own
-code. The paravisor is a thread with tpm2-tools: it looks at the user data in NV index 0x01400002 and writes a report about it into 0x01400001.
+code. usage: test-vbs.py [COLLECTOR-CLIENT]. The paravisor is a thread with tpm2-tools: it looks at the user data in NV index 0x01400002 and writes a report about it into 0x01400001.
 """
 import base64
 import hashlib
@@ -21,6 +21,7 @@ from bed import *
 bed.TESTBED_OPTIONS = ["--no-daemon"]
 SLOW = 60
 CODES = {name: item["exit_status"] for name, item in error_table().items()}
+CLIENT = sys.argv[1] if len(sys.argv) > 1 else ""
 DIRECTORY = os.environ.get("TESTBED_DIR", "")
 AIK, REPORT_INDEX, USER_DATA_INDEX = "0x81000003", "0x01400001", "0x01400002"
 AIK_ATTRIBUTES = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign|noda"
@@ -162,6 +163,30 @@ def test_what_a_program_leaves_behind_is_not_waited_for():
     with open(path("pid")) as file:
         pid = file.read()
     wait_until(lambda: is_gone(pid), SLOW, "the end of the child")
+
+
+def ask_collector(*lines):
+    """What the collector answers over its own bus, through collector-client: one JSON object a line."""
+    if not CLIENT:
+        raise Skip("no collector-client was named")
+    done = subprocess.run([CLIENT, "--config=" + os.environ["ATTESTD_CONFIG"], "--collector=" + COLLECTOR], input="".join(line + "\n" for line in lines),
+                          capture_output=True, text=True, timeout=SLOW)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_collector_tells_who_is_asked_and_takes_64_bytes_alone():
+    setting = program("good", GOOD)
+    configure(setting)
+    data = bytes(range(64))
+    info, short, long, report = ask_collector("info", "report " + data[1:].hex(), "report " + data.hex() + "00", "report " + data.hex())
+    assert info["vbs_report"] == setting, info
+    for answer, size in ((short, "63"), (long, "65")):
+        assert answer["error"] == "INVALID_ARGUMENT" and size in answer["message"], answer
+    assert report["kind"] == "enclave" and bytes.fromhex(report["report"])[0x20:0x60] == data, report
+    configure("none")
+    info, none = ask_collector("info", "report " + data.hex())
+    assert info["vbs_report"] == "none", info
+    assert none["error"] == "VBS_REPORT_UNAVAILABLE", none
 
 
 # A paravisor
