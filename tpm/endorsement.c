@@ -111,6 +111,7 @@ static Err *marshal_public(const TPMT_PUBLIC *public, Bytes *ret) {
 
 static Err *take_public(const TPMT_PUBLIC *public, EndorsementKey *key) {
         key->with_policy = !(public->objectAttributes & TPMA_OBJECT_USERWITHAUTH);
+        key->name_alg = public->nameAlg;
         return marshal_public(public, &key->public);
 }
 
@@ -272,12 +273,12 @@ static Err *unmarshal(Span id_object, Span encrypted_secret, TPM2B_ID_OBJECT *re
         return NULL;
 }
 
-/* A session that satisfies PolicyA. */
-static Err *begin_policy(TpmContext *context, TpmObject *ret) {
+/* A session that satisfies PolicyA; its hash has to be the key's name algorithm. */
+static Err *begin_policy(TpmContext *context, uint16_t name_alg, TpmObject *ret) {
         const TPMT_SYM_DEF none = { .algorithm = TPM2_ALG_NULL };
         TRY(TPM_CALL(context, "TPM2_StartAuthSession",
                      Esys_StartAuthSession(context->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL, TPM2_SE_POLICY,
-                                           &none, TPM2_ALG_SHA256, &ret->handle)));
+                                           &none, name_alg, &ret->handle)));
         /* it stays when it was used, so that flushing it is right on every path */
         TRY(tpm_error(context, Esys_TRSess_SetAttributes(context->esys, ret->handle, TPMA_SESSION_CONTINUESESSION, 0xff), "setting up a session"));
         return TPM_CALL(context, "TPM2_PolicySecret of the endorsement hierarchy",
@@ -298,7 +299,7 @@ Err *endorsement_key_activate(const EndorsementKey *key, ESYS_TR aik, Span id_ob
         TPM2B_ENCRYPTED_SECRET encrypted = {};
         TRY(unmarshal(id_object, encrypted_secret, &object, &encrypted));
         if (key->with_policy)
-                TRY(begin_policy(context, &session));
+                TRY(begin_policy(context, key->name_alg, &session));
         Err *err = TPM_CALL(context, "TPM2_ActivateCredential",
                             Esys_ActivateCredential(context->esys, aik, key->object.handle, ESYS_TR_PASSWORD,
                                                     key->with_policy ? session.handle : ESYS_TR_PASSWORD, ESYS_TR_NONE, &object, &encrypted, &secret));

@@ -22,6 +22,7 @@ typedef struct EndorsementKey {
         Bytes public;            /* TPMT_PUBLIC */
         Bytes certificate;       /* DER; empty if there is none */
         char *origin;            /* "0x81010001", or "template rsa-2048" */
+        uint16_t name_alg;
         bool with_policy;        /* wants PolicySecret of the endorsement hierarchy rather than its own empty password */
 } EndorsementKey;
 #define ENDORSEMENT_KEY_NONE { .object = TPM_OBJECT_NONE }

@@ -38,10 +38,10 @@ typedef struct ActivationWork {
 
 static Err *activate(EvidenceMaker *maker, void *userdata) {
         const ActivationWork *work = userdata;
-        _cleanup_endorsement_key_ EndorsementKey key = ENDORSEMENT_KEY_NONE;
         _cleanup_aik_ Aik aik = AIK_NONE;
+        _cleanup_endorsement_key_ EndorsementKey key = ENDORSEMENT_KEY_NONE;
+        TRY(load_aik(maker, &aik));   /* first, because its parent takes a slot of the TPM meanwhile, and some have three */
         TRY(endorsement_key_load_for(maker->context, work->encrypted_secret, &key));
-        TRY(load_aik(maker, &aik));
         return endorsement_key_activate(&key, aik.object.handle, work->id_object, work->encrypted_secret, work->ret);
 }
 

@@ -418,6 +418,17 @@ def test_store_certificate_of_another_key_is_refused_and_the_old_one_stays():
     assert policy_claims()["aikValidated"] is True
 
 
+def test_store_where_the_configuration_wants_another_certificate_is_refused():
+    with folder() as where, open(CONFIG, encoding="utf-8") as file, open(f"{STATE}/aik-certificate.der", "rb") as kept:
+        text = file.read()
+        answer = write(f"{where}/certificate.json", json.dumps({"certificate": encode(kept.read())}).encode())
+        for setting in ("AikCertificate=none", "AikHandle=0x81010001"):
+            config = write(f"{where}/attestd.conf", text.replace("[TPM]\n", f"[TPM]\n{setting}\n").encode())
+            status, _, err = bed.attestctl("aik", "activate", answer, "--config", config)
+            wanted = "ConfigInvalid" if setting.startswith("AikC") else "TpmAikInvalid"
+            assert status == bed.error_table()[wanted]["exit_status"], (setting, status, err)
+
+
 def test_kept_certificate_that_does_not_fit_is_passed_over():
     path = f"{STATE}/aik-certificate.der"
     with open(path, "rb") as file:
