@@ -64,7 +64,7 @@ Config *config_free(Config *config) {
         pairs_free(config->required_claims, config->n_required_claims);
         bytes_done(&config->nonce);
         char *const strings[] = {
-                config->tcti, config->aik_handle, config->aik_certificate, config->pcr_bank, config->boot_log, config->ima_log, config->vbs_report,
+                config->tcti, config->aik_handle, config->aik_certificate, config->pcr_bank, config->boot_log, config->ima_log, config->systemd_log, config->vbs_report,
                 config->url, config->api_version, config->ca_file, config->ca_path, config->proxy, config->tenant_id, config->client_id,
                 config->authority, config->scope, config->secret_file, config->certificate_file, config->private_key_file,
                 config->federated_token_file, config->token_file, config->imds_url, config->managed_identity_client_id,

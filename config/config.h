@@ -39,6 +39,7 @@ typedef struct Config {
         /* [Evidence] */
         char *boot_log;              /* default /sys/kernel/security/tpm0/binary_bios_measurements */
         LogPolicy boot_log_policy;
+        char *systemd_log;           /* default /run/log/systemd/tpm2-measure.log */
         char *ima_log;               /* default /sys/kernel/security/ima/binary_runtime_measurements */
         LogPolicy ima_log_policy;
         char *vbs_report;            /* "none" */

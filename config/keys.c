@@ -146,6 +146,7 @@ const ConfigKey config_keys[] = {
         { "TPM", "RequestKey", "ephemeral", CHOICE(request_key_kinds, request_key) },
 
         { "Evidence", "BootLog", "/sys/kernel/security/tpm0/binary_bios_measurements", STRING(path, boot_log) },
+        { "Evidence", "SystemdLog", "/run/log/systemd/tpm2-measure.log", STRING(path, systemd_log) },
         { "Evidence", "BootLogPolicy", "optional", CHOICE(log_policies, boot_log_policy) },
         { "Evidence", "ImaLog", "/sys/kernel/security/ima/binary_runtime_measurements", STRING(path, ima_log) },
         { "Evidence", "ImaLogPolicy", "optional", CHOICE(log_policies, ima_log_policy) },

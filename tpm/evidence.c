@@ -4,6 +4,7 @@
 #include "tcg/aik.h"
 #include "tcg/eventlog-mismatch.h"
 #include "tcg/ima-match.h"
+#include "tcg/userspace-log.h"
 #include "tcg/verdict.h"
 #include "tpm/pcr.h"
 #include "tpm/quote.h"
@@ -43,11 +44,12 @@ Err *evidence_maker_new(const Config *config, const char *state_directory, Evide
         if (!maker)
                 return err_oom();
         maker->config = config;
-        maker->boot_log = maker->ima_log = (LogFile) LOG_FILE_NONE;
+        maker->boot_log = maker->ima_log = maker->systemd_log = (LogFile) LOG_FILE_NONE;
         TRY(tpm_context_new(config->tcti, &maker->context));
         TRY(own_key_init(state_directory, config->aik_algorithm, &maker->own));
         TRY(log_file_init(EVIDENCE_LOG_TCG, config->boot_log, config->boot_log_policy == LOG_POLICY_OFF, &maker->boot_log));
         TRY(log_file_init(EVIDENCE_LOG_IMA, config->ima_log, config->ima_log_policy == LOG_POLICY_OFF, &maker->ima_log));
+        TRY(log_file_init(EVIDENCE_LOG_TCG, config->systemd_log, /* is_off= */ false, &maker->systemd_log));
         *ret = steal_ptr(&maker);
         return NULL;
 }
@@ -59,6 +61,7 @@ EvidenceMaker *evidence_maker_free(EvidenceMaker *maker) {
         own_key_done(&maker->own);
         log_file_done(&maker->boot_log);
         log_file_done(&maker->ima_log);
+        log_file_done(&maker->systemd_log);
         free(maker);
         return NULL;
 }
@@ -255,6 +258,19 @@ static Err *replay_boot_log(Round *round) {
         return err ? judge_log(&round->boot, err) : NULL;
 }
 
+/* What systemd measured after the firmware's log had ended. A log that is not there, or not whole (its writer appends while we read), explains nothing. */
+static Err *replay_systemd_log(Round *round, EventLogReplay *replay) {
+        _cleanup_log_copy_ LogCopy copy = LOG_COPY_NONE;
+        TRY(log_copy_take(&round->maker->systemd_log, &copy));
+        if (copy.state != LOG_STATE_OK)
+                return NULL;
+        Err *err = userspace_log_replay(copy.content, &round->values, replay);
+        if (err_code(err) == ERR_NO_MEMORY)
+                return err;
+        err_free(err);
+        return NULL;
+}
+
 /* The log says something about PCRs of the firmware, and not what they hold. */
 static Err *judge_firmware_pcrs(Round *round, const PcrVerdict verdicts[PCR_COUNT]) {
         uint32_t mask = 0;
@@ -303,8 +319,9 @@ static Err *make_evidence(Round *round, Evidence **ret) {
         _cleanup_(evidence_freep) Evidence *evidence = calloc(1, sizeof(Evidence));
         if (!evidence)
                 return err_oom();
-        verdict_for_pcrs(&round->values, round->has_boot_replay ? &round->boot_replay : NULL, round->has_prefix ? &round->ima_replay : NULL,
-                         evidence->verdicts);
+        EventLogReplay replay = round->has_boot_replay ? round->boot_replay : (EventLogReplay) { .startup_locality = -1 };
+        TRY(replay_systemd_log(round, &replay));
+        verdict_for_pcrs(&round->values, &replay, round->has_prefix ? &round->ima_replay : NULL, evidence->verdicts);
         TRY(judge_firmware_pcrs(round, evidence->verdicts));
         TRY(apply_policies(round));
         TRY(err_wrap(aik_verify_quote(bytes_span(&round->aik.public), bytes_span(&round->attest_bytes), bytes_span(&round->signature_bytes),

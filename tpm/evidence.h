@@ -19,7 +19,7 @@ typedef struct EvidenceMaker {
         const Config *config;     /* borrowed */
         TpmContext *context;
         OwnKey own;
-        LogFile boot_log, ima_log;
+        LogFile boot_log, ima_log, systemd_log;
         uint32_t ima_reset_count; /* of the TPM, when ima_replay was made */
         ImaReplay ima_replay;     /* at the end of the last prefix: the next round hashes only what came since */
 } EvidenceMaker;

@@ -63,6 +63,10 @@ SEEDS = {
     "eventlog": [
         (b"", "eventlog/*.bin"),
     ],
+    "userspace-log": [
+        (b"", b'\x1e{"pcr":11,"digests":[{"hashAlg":"sha256","digest":"' + b"00" * 32 + b'"}],"content_type":"systemd","content":{"string":"enter-initrd"}}\n'),
+        (b"", b'\x1e{"nv_index":1,"digests":[],"content":{"eventType":"phase"}}\n' * 2),
+    ],
     "ima": [
         (b"", "ima/*.bin"),
         (b"", "ima/*.txt"),

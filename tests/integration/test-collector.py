@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import hashlib
 import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -454,6 +455,33 @@ def test_logs_of_a_machine_explain_its_pcrs():
                 with open(path, "rb") as original, open(os.path.join(out, log), "rb") as sent:
                     assert original.read() == sent.read(), log
             assert list(evidence["logs"]) == ["TCG", "IMA"]
+
+
+def systemd_record(pcr, word):
+    """As systemd-pcrextend writes it: RFC 7464, a record like those of the TCG's CEL-JSON."""
+    record = {"pcr": pcr, "digests": [{"hashAlg": "sha256", "digest": hashlib.sha256(word.encode()).hexdigest()}], "content_type": "systemd",
+              "content": {"string": word, "bootId": "4c1d6ab1b2e14c4c8a2a1dbb2f1b2a7e", "timestamp": 7165711, "eventType": "phase"}}
+    return b"\x1e" + json.dumps(record, separators=(",", ":")).encode() + b"\n"
+
+
+def test_systemd_log_explains_what_came_after_the_firmware_log():
+    words = ("enter-initrd", "leave-initrd", "sysinit", "ready")
+    with setup() as it:
+        machine_logs(it)
+        for pcr, word in [(11, word) for word in words] + [(15, "machine-id")]:
+            it.swtpm.extend(pcr, word.encode())
+        log = b"".join(systemd_record(11, word) for word in words) + systemd_record(15, "machine-id")
+        for content, verdicts in ((None, ("unexplained", "unexplained")), (log, ("replayed", "replayed")),
+                                  (log + systemd_record(11, "shutdown"), ("replayed", "replayed")),   # written after the quote
+                                  (log[log.index(b"leave") - 200:], ("unexplained", "unexplained")),  # not from a record's beginning
+                                  (log.replace(systemd_record(11, "sysinit"), b""), ("unexplained", "replayed")),
+                                  (log[:-1], ("unexplained", "unexplained"))):
+            if content is not None:
+                it.write("systemd.log", content)
+            with Client(it) as client:
+                evidence = client.ok("quote 01")
+                assert (evidence["verdicts"][11], evidence["verdicts"][15]) == verdicts, (content, evidence["verdicts"])
+                assert evidence["boot_log_state"] == "ok" and list(evidence["logs"]) == ["TCG", "IMA"], "it is never sent"
 
 
 def test_firmware_log_that_does_not_explain_its_pcrs_is_sent_and_named():

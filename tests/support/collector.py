@@ -33,7 +33,8 @@ class Setup:
         return self.path(name)
 
     def config(self, tcti=None, tpm=(), evidence=(), name="attestd.conf"):
-        lines = ["[TPM]", f"TCTI={tcti or self.swtpm.tcti}", *tpm, "[Evidence]", f"BootLog={self.boot_log}", f"ImaLog={self.ima_log}", *evidence]
+        lines = ["[TPM]", f"TCTI={tcti or self.swtpm.tcti}", *tpm, "[Evidence]", f"BootLog={self.boot_log}", f"ImaLog={self.ima_log}",
+                 f"SystemdLog={self.path('systemd.log')}", *evidence]
         return self.write(name, ("\n".join(lines) + "\n").encode())
 
 
