@@ -1,11 +1,15 @@
 /* What clients send to the local instance. The first byte of the input selects the parser:
  *
  *     b  the body of attest/Tpm        m  the JWS of message 3        p  the payload of that JWS, whose signature nobody can fuzz
- *     c  a service context             f  a list of faults */
+ *     c  a service context             f  a list of faults                e  the context of an enrolment
+ *     k  an endorsement key and its certificate: u16 size, TPMT_PUBLIC, certificate */
+#include "base/reader.h"
 #include "instance/context.h"
 #include "instance/fault.h"
 #include "instance/message.h"
 #include "instance/verify.h"
+#include "tcg/credential.h"
+#include "tcg/ek-certificate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -35,7 +39,25 @@ static void fuzz_payload(Span input) {
         err_free(error);
 }
 
-static void fuzz_context(Span input) {
+/* A key that is good gets a credential. */
+static void fuzz_endorsement(Span input) {
+        static const uint8_t name[34], secret[32];
+        _cleanup_ek_certificate_ EkCertificate certificate = {};
+        _cleanup_bytes_ Bytes object = {}, encrypted = {};
+        Reader reader = reader_make(input);
+        Span key = reader_tpm2b(&reader, "key");
+        err_free(credential_make(key, SPAN_OF(name), SPAN_OF(secret), &object, &encrypted));
+        Err *error = ek_certificate_parse(reader_rest(&reader), &certificate);
+        if (!error) {
+                err_free(ek_certificate_match(&certificate, key));
+                err_free(ek_certificate_check_usage(&certificate));
+                err_free(ek_certificate_check_dates(&certificate, 1700000000));
+                error = ek_certificate_check_issuer(&certificate, certificate.chain, 1700000000);
+        }
+        err_free(error);
+}
+
+static void fuzz_context(Span input, bool of_enrolment) {
         static const uint8_t key[CONTEXT_KEY_SIZE];
         static ContextKeeper *keeper;
         _cleanup_free_ char *text = NULL;
@@ -43,7 +65,9 @@ static void fuzz_context(Span input) {
         Err *error = keeper ? NULL : context_keeper_new(SPAN_OF(key), &keeper);
         if (!error)
                 error = string_copy_span(input, &text);
-        err_free(error ? error : context_redeem(keeper, text, 0, &challenge));
+        if (!error)
+                error = of_enrolment ? context_unseal(keeper, text, 0, &challenge) : context_redeem(keeper, text, 0, &challenge);
+        err_free(error);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -62,7 +86,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 fuzz_payload(input);
                 break;
         case 'c':
-                fuzz_context(input);
+                fuzz_context(input, false);
+                break;
+        case 'e':
+                fuzz_context(input, true);
+                break;
+        case 'k':
+                fuzz_endorsement(input);
                 break;
         case 'f':
                 err_free(faults_replace(&faults, input));

@@ -115,6 +115,9 @@ SEEDS = {
         (b"p", vbs_payload(b"enclave")),
         (b"p", vbs_payload(b"vm")),
         (b"c", b"eyJQcm90ZWN0aW9uS2V5TmFtZSI6IkEiLCJQcm90ZWN0ZWRDb250ZXh0IjoiQSJ9"),
+        (b"e", b"AAAA"),
+        (b"k", "tpm/*/ekpub.bin"),      # TPM2B_PUBLIC
+        (b"k\0\0", "tpm/keylime-ek-*/*.der"),
         (b"f", b"token=expired@2 certs:status=503,retry-after=5 latency=250 clock-offset=-60"),
     ],
     "local-request": [
