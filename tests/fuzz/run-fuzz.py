@@ -71,6 +71,7 @@ SEEDS = {
         (b"", "ima/*.bin"),
         (b"", "ima/*.txt"),
     ],
+    "policy": [(b"", "policies/*.txt")],
     # document, NUL, expression
     "jmespath": [
         (b"", JMESPATH_DOCUMENT + b"\0" + expression)
