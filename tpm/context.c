@@ -39,6 +39,7 @@ TpmContext *tpm_context_free(TpmContext *context) {
         if (!context)
                 return NULL;
         close_connection(context);
+        err_free(context->untold);
         free(context->tcti_conf);
         free(context);
         return NULL;
@@ -75,6 +76,7 @@ void tpm_context_release(TpmContext *context) {
         if (context->is_broken || !context->has_resource_manager)
                 close_connection(context);
         context->is_broken = false;
+        context->untold = err_free(context->untold);
 }
 
 /* NAME[:CONF], where NAME is device, tabrmd, swtpm, …, also as libtss2-tcti-NAME.so[.N]. */
@@ -154,6 +156,8 @@ Err *tpm_error(TpmContext *context, TSS2_RC rc, const char *command) {
         if (is_tpm_layer(rc))
                 return err_new_native(code_of(rc), ERR_DOMAIN_TSS, rc, "%s failed: %s (rc 0x%x)", command, Tss2_RC_Decode(rc), rc);
         context->is_broken = context->is_suspect = true;
+        if (context->untold)
+                return steal_ptr(&context->untold);
         TSS2_RC layer = rc & TSS2_RC_LAYER_MASK, base = rc & ~(TSS2_RC) TSS2_RC_LAYER_MASK;
         if (base == TSS2_BASE_RC_MEMORY)
                 return err_oom();
@@ -187,7 +191,8 @@ void tpm_object_done(TpmObject *object) {
         /* There is no one to tell here; the next connection looks for what stayed behind. */
         if (err)
                 context->is_broken = context->is_suspect = true;
-        err_free(err);
+        err_free(context->untold);
+        context->untold = err;
         object->handle = ESYS_TR_NONE;
 }
 

@@ -19,6 +19,7 @@ typedef struct TpmContext {
         bool has_resource_manager;
         bool is_suspect;                   /* leftovers may be in the TPM: look at the next opening */
         bool is_broken;                    /* a non-TPM error happened: close before the next use */
+        Err *untold;                       /* of a flush: the error of whatever fails after it on the same connection */
         uint32_t n_leftovers;              /* flushed since the start of the process */
 } TpmContext;
 
