@@ -209,7 +209,13 @@ static void check_attestation(const char *path, const Json *expected, const char
         if (vector_exists("%s/akpub.pem", path))
                 key = read_key(vector_file("%s/akpub.pem", path));
         if (string_equal(kind, "creation")) { /* neither a quote nor a certification */
+                TpmSignature signature;
                 assert_err(tpm_attest_parse(bytes_span(&vector.attest), &vector.parsed), ERR_QUOTE_MALFORMED);
+                assert_string_equal(vector_string(expected, "expect"), "valid");
+                assert_ok(tpm_signature_parse(bytes_span(&vector.signature), &signature));
+                assert_ok(tpm_signature_verify(&signature, bytes_span(&vector.attest), key));
+                vector.attest.data[vector.attest.size - 1] ^= 1;
+                assert_err(tpm_signature_verify(&signature, bytes_span(&vector.attest), key), ERR_QUOTE_SIGNATURE_INVALID);
                 return;
         }
         assert_ok(tpm_attest_parse(bytes_span(&vector.attest), &vector.parsed));
@@ -246,7 +252,18 @@ static void check_certificate(const char *path, const Json *expected) {
         sk_X509_free(roots);
 }
 
-static unsigned n_kinds[6];
+static unsigned n_kinds[7];
+
+static size_t n_folders;
+
+/* test-credential.c has these by name. */
+static void check_is_tested_elsewhere(const char *name) {
+        static const char *const names[] = { "keylime-makecredential-rsa.json", "keylime-makecredential-ecc.json" };
+        for (size_t i = 0; i < N_ELEMENTS(names); i++)
+                if (string_equal(name, names[i]))
+                        return;
+        fail_msg("%s is a vector of MakeCredential that test-credential.c does not know", name);
+}
 
 static void check_vector(const char *directory, const char *name) {
         char path[4096];
@@ -268,16 +285,36 @@ static void check_vector(const char *directory, const char *name) {
                 check_public(json_get(expected, "public"), &public);
                 n_kinds[5]++;
         }
+        if (string_equal(kind, "makecredential")) {
+                check_is_tested_elsewhere(name);
+                n_kinds[6]++;
+        }
+}
+
+/* A vector without an expected file, or of a kind that nobody looks at, is a vector without a test. */
+static void check_has_expected_file(const char *directory, const char *name) {
+        if (string_equal(name, "expected"))
+                return;
+        if (!vector_exists("%s/expected/%s.json", directory, name))
+                fail_msg("%s/%s has no expected file, so nothing tests it", directory, name);
+        n_folders++;
 }
 
 static void test_tpm_vectors_give_expected_values(void **state) {
         char directory[4096];
         snprintf(directory, sizeof(directory), "%s/tpm/expected", vectors_or_skip());
         size_t n = vectors_each(directory, ".json", check_vector);
-        print_message("%zu vectors: %u quotes, %u forged, %u certifications, %u creations, %u certificates, %u keys\n", n, n_kinds[0], n_kinds[1],
-                      n_kinds[2], n_kinds[3], n_kinds[4], n_kinds[5]);
-        for (size_t i = 0; i < N_ELEMENTS(n_kinds); i++)
+        print_message("%zu vectors: %u quotes, %u forged, %u certifications, %u creations, %u certificates, %u keys, %u credentials\n", n, n_kinds[0],
+                      n_kinds[1], n_kinds[2], n_kinds[3], n_kinds[4], n_kinds[5], n_kinds[6]);
+        size_t n_tested = 0;
+        for (size_t i = 0; i < N_ELEMENTS(n_kinds); i++) {
                 assert_true(n_kinds[i] > 0);
+                n_tested += n_kinds[i];
+        }
+        assert_int_equal(n_tested, n);   /* each kind is one that is known */
+        snprintf(directory, sizeof(directory), "%s/tpm", vectors_or_skip());
+        vectors_each(directory, "", check_has_expected_file);
+        assert_int_equal(n_folders, n);
 }
 
 /* Values that stand one after the other in the order of the selection. */
