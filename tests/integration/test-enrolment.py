@@ -442,5 +442,14 @@ def test_kept_certificate_that_does_not_fit_is_passed_over():
     assert policy_claims()["aikValidated"] is True
 
 
+def test_enroll_where_the_endorsement_keys_are_not_persistent():
+    """The last one, since it takes them away: the keys that the default templates make have to be those that swtpm's manufacturer certified."""
+    for handle in ("0x81010001", "0x81010016"):
+        bed.tpm("tpm2_evictcontrol", "-C", "o", "-c", handle)
+    assert "0x8101" not in bed.tpm("tpm2_getcap", "handles-persistent")
+    check_enrolment("rsa", TPM_ALG_RSA)
+    check_enrolment("ecc", TPM_ALG_ECC)
+
+
 if __name__ == "__main__":
     bed.run(globals())
