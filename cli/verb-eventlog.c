@@ -5,6 +5,7 @@
 
 #include "cli/cli.h"
 #include "cli/log-input.h"
+#include "cli/systemd-log.h"
 #include "tcg/eventlog-decode.h"
 #include "tcg/eventlog-digest.h"
 
@@ -212,6 +213,10 @@ static int show_file(EventlogView *view, const char *path) {
         Err *err = log_input_read(path, EVENTLOG_SIZE_MAX, &view->input);
         if (err)
                 return cli_fail(err);
+        if (systemd_log_detect(bytes_span(&view->input))) {
+                err = systemd_log_show(bytes_span(&view->input), view->pcrs);
+                return err ? cli_fail_status(err_wrap(err, "%s", path), EXIT_FAILURE) : EXIT_SUCCESS;
+        }
         err = eventlog_replay(bytes_span(&view->input), &view->replay);
         if (err)
                 return cli_fail_status(err_wrap(err, "%s", path), EXIT_FAILURE);
@@ -235,7 +240,7 @@ int verb_eventlog(int argc, char **argv) {
                         return cli_help(cli_verb("eventlog"), "  --json       as a JSON object\n"
                                                               "  --pcr LIST   only these PCRs (0-7,14)\n"
                                                               "  --running    the value of the PCR after each event\n"
-                                                              "  FILE         binary_bios_measurements, or - for standard input\n");
+                                                              "  FILE         binary_bios_measurements, systemd's tpm2-measure.log, or - for standard input\n");
                 case OPTION_JSON:
                         cli_set_json(true);
                         break;

@@ -39,6 +39,42 @@ def run_json(path):
     return result.returncode, json.loads(result.stdout)
 
 
+class SystemdLog(unittest.TestCase):
+    """systemd's own log; each word is measured without a NUL (systemd-pcrextend)."""
+
+    @staticmethod
+    def show(content, *options):
+        return subprocess.run([ATTESTCTL, "eventlog", *options, "-"], input=content, capture_output=True, check=False, timeout=60)
+
+    @staticmethod
+    def log(words):
+        return b"".join(b"\x1e" + json.dumps({
+            "pcr": 11, "digests": [{"hashAlg": bank, "digest": hashlib.new(bank, word.encode()).hexdigest()} for bank in ("sha1", "sha256")],
+            "content_type": "systemd", "content": {"string": word, "timestamp": 1, "eventType": "phase"}}).encode() + b"\n" for word in words)
+
+    def test_records_are_shown_and_replayed(self):
+        words = ["enter-initrd", "leave-initrd", "\x1b[31mred"]
+        result = self.show(self.log(words), "--json")
+        report = json.loads(result.stdout)
+        self.assertEqual((result.returncode, report["format"]), (0, "systemd"))
+        self.assertEqual([event["description"] for event in report["events"]], words)
+        for bank in ("sha1", "sha256"):
+            value = bytes(hashlib.new(bank).digest_size)
+            for word in words:
+                value = hashlib.new(bank, value + hashlib.new(bank, word.encode()).digest()).digest()
+            self.assertEqual(report["pcrs"][bank], {"11": value.hex()})
+        text = self.show(self.log(words))
+        self.assertEqual(text.returncode, 0)
+        self.assertIn(b"leave-initrd", text.stdout)
+        self.assertNotIn(b"\x1b", text.stdout, "text of the log does not reach the terminal raw")
+        self.assertEqual(json.loads(self.show(self.log(words), "--json", "--pcr", "7").stdout)["events"], [])
+
+    def test_log_that_is_cut_is_an_error(self):
+        result = self.show(self.log(["enter-initrd", "leave-initrd"])[:-1])
+        self.assertEqual((result.returncode, result.stdout), (1, b""))
+        self.assertIn(b"record 1 ", result.stderr)
+
+
 def logs():
     for path in sorted((VECTORS / "eventlog").glob("*.bin")):
         status, report = run_json(path)
