@@ -22,7 +22,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import bed
 from bed import COLLECTOR, Skip
-from swtpm import Swtpm, have_swtpm, read_message
+from swtpm import Proxy, Swtpm, have_swtpm, read_message
 
 CLIENT, TCTI = (os.path.abspath(path) for path in sys.argv[1:3])
 AIK_HANDLE, CERTIFICATE_INDEX = "0x81000003", "0x01C101D0"
@@ -73,15 +73,16 @@ Command = collections.namedtuple("Command", "code occurrence")
 class Bed:
     """A swtpm, the fault TCTI and one collector."""
 
-    def __init__(self, directory, provision=None):
+    def __init__(self, directory, provision=None, with_proxy=False):
         self.directory, self.swtpm = directory, Swtpm(directory)
         tpm = provision(self) if provision else []
+        self.proxy = Proxy(self.swtpm) if with_proxy else None
         self.script, self.state = self.path("script"), self.path("state")
         self.n_cases = 0
         os.mkdir(self.state)
         self.set_script("")
         with open(self.path("attestd.conf"), "w") as stream:
-            stream.write("\n".join(["[TPM]", f"TCTI={TCTI}:{self.script},{self.swtpm.tcti}", *tpm, "[Evidence]", "BootLogPolicy=off",
+            stream.write("\n".join(["[TPM]", f"TCTI={TCTI}:{self.script},{(self.proxy or self.swtpm).tcti}", *tpm, "[Evidence]", "BootLogPolicy=off",
                                     "ImaLogPolicy=off", ""]))
         self.client = subprocess.Popen(
             [CLIENT, f"--config={self.path('attestd.conf')}", f"--collector={os.path.abspath(COLLECTOR)}", f"--socket={self.path('nowhere')}"],
@@ -170,6 +171,8 @@ class Bed:
         self.client.stdin.close()
         self.client.wait(timeout=30)
         self.client.stdout.close()
+        if self.proxy:
+            self.proxy.close()
         self.swtpm.kill()
 
 
@@ -189,11 +192,11 @@ def platform(it):
 
 
 @contextlib.contextmanager
-def bench(provision=None):
+def bench(provision=None, with_proxy=False):
     if not have_swtpm() or not shutil.which("openssl"):
         raise Skip("swtpm, tpm2-tools or openssl is missing")
     with tempfile.TemporaryDirectory(prefix="attestd-faults.") as directory:
-        it = Bed(directory, provision)
+        it = Bed(directory, provision, with_proxy)
         try:
             yield it
         finally:
@@ -290,6 +293,18 @@ def test_answer_whose_size_is_impossible_or_that_is_garbage_is_an_error():
                 check_error(case, answer, command, FAILED, "on the way to the TPM")
 
     for_each_command(visit)
+
+
+def test_answer_that_ends_too_early_is_an_absent_tpm():
+    with bench(platform, with_proxy=True) as it:
+        for request in ("info", "quote 0102"):
+            for command in {command.code: command for command in it.commands(request)}.values():
+                for size in (0, 1, 9, 10, 13):
+                    it.proxy.cut[command.code] = size
+                    answer = it.ask(request)
+                    check_error(f"{request}: {size} bytes of 0x{command.code:x}", answer, command, ABSENT, "broke")
+                    it.proxy.cut.clear()
+                    it.next_round_works("cut")
 
 
 def test_busy_tpm_is_asked_again_for_a_while_and_no_longer():

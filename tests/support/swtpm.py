@@ -106,7 +106,7 @@ class Proxy:
     def __init__(self, swtpm, name="proxy.sock"):
         self.swtpm, self.path = swtpm, os.path.join(swtpm.directory, name)
         self.tcti = f"swtpm:path={self.path}"
-        self.hooks, self.after, self.counts = {}, {}, collections.Counter()
+        self.hooks, self.after, self.cut, self.counts = {}, {}, {}, collections.Counter()
         self.commands, self.answers = {}, {}
         self.listeners = []
         for path, serve in ((self.path, self.serve_commands), (self.path + ".ctrl", self.serve_control)):
@@ -143,6 +143,9 @@ class Proxy:
                     answer = send(self.commands.get(code, bytes)(command))
                     answer = self.answers.get(code, bytes)(answer)
                     if code in self.after and self.after[code](send) is False:
+                        return
+                    if code in self.cut:
+                        client.sendall(answer[:self.cut[code]])
                         return
                     client.sendall(answer)
         except OSError:
