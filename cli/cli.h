@@ -32,6 +32,7 @@ int verb_aik(int argc, char **argv);
 int verb_eventlog(int argc, char **argv);
 int verb_evidence(int argc, char **argv);
 int verb_ima(int argc, char **argv);
+int verb_policy(int argc, char **argv);
 int verb_validate(int argc, char **argv);
 int verb_attest(int argc, char **argv);
 int verb_errors(int argc, char **argv);

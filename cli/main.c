@@ -15,6 +15,7 @@ static const CliVerb verbs[] = {
         { "eventlog", verb_eventlog, "[--json] [--pcr LIST] [--running] FILE", "Show a firmware event log and the PCR values that it replays to" },
         { "ima", verb_ima, "[--json] [--bank BANK] FILE", "Show what an IMA measurement list replays to" },
         { "evidence", verb_evidence, "decode FILE | collect -o FILE | replay FILE", "Show a piece of evidence, collect all of it, verify what was collected" },
+        { "policy", verb_policy, "check [--json] FILE", "Check whether a policy's text is well formed" },
         { "validate", verb_validate, "[--keys FILE|URL] [--trust-anchors PEM] [OPTIONS] TOKEN-FILE", "Judge a token: by the keys that are given, else by attestd" },
         { "errors", verb_errors, "[--json] [NAME]", "List every error code with its exit status and what to do about it" },
 };

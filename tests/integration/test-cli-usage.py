@@ -105,5 +105,28 @@ class Completion(unittest.TestCase):
         self.assertEqual(complete("attest", "--nonce", ""), set())
 
 
+class Policy(unittest.TestCase):
+    GOOD = "version=1.1;\nconfigurationrules { => issueproperty(type=\"omit_x5c\", value=true); };\nauthorizationrules { => permit(); => deny(); };\n"
+
+    def check(self, text, *options):
+        return subprocess.run([ATTESTCTL, "policy", "check", *options, "-"], input=text, capture_output=True, text=True, timeout=60, env=NOWHERE)
+
+    def test_check_counts_the_rules(self):
+        done = self.check(self.GOOD, "--json")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertEqual(json.loads(done.stdout), {"version": "1.1", "rules": {"configurationrules": 1, "authorizationrules": 2, "issuancerules": 0}})
+        self.assertEqual(self.check(self.GOOD).stdout, "version 1.1\nconfigurationrules: 1\nauthorizationrules: 2\nissuancerules: 0\n")
+
+    def test_check_names_line_and_column(self):
+        done = self.check(self.GOOD.replace("permit", "issue"), "--json")
+        self.assertEqual(done.returncode, 122)
+        self.assertIn("line 3, column 25: found issue, allowed: permit, deny, add in authorizationrules", done.stderr)
+        self.assertEqual(json.loads(done.stdout)["error"]["code"], "PolicyInvalid")
+
+    def test_wrong_use_is_refused(self):
+        for arguments in ((), ("eval", "x"), ("check",), ("check", "a", "b")):
+            self.assertEqual(attestctl("policy", *arguments).returncode, 2, arguments)
+
+
 if __name__ == "__main__":
     unittest.main()
