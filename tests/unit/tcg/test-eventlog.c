@@ -2,7 +2,7 @@
 #include "tests/support/unit.h"
 
 #include "base/writer.h"
-#include "tcg/eventlog.h"
+#include "tcg/eventlog-mismatch.h"
 
 #define EV_POST_CODE 1
 #define EV_NO_ACTION 3
@@ -262,8 +262,28 @@ static void test_eventlog_replay_many_zero_records_end_soon(void **state) {
         bytes_done(&log);
 }
 
+/* Events 0 and 1 extend PCR 4, event 2 PCR 6. The values: PCR 4 after event 0, PCR 5 and 6 something else. */
+static void test_mismatch_describe_says_which_event(void **state) {
+        _cleanup_writer_ Writer log = {};
+        _cleanup_bytes_ Bytes text = {};
+        _cleanup_free_ char *why = NULL;
+        Digest other = digest_zero(HASH_SHA1);
+        other.bytes[0] = 1;
+        PcrBank quoted = { .alg = HASH_SHA1, .mask = PCR_MASK_ALL, .values[4] = digest_zero(HASH_SHA1), .values[5] = other, .values[6] = other };
+        put_legacy(&log, 4, EV_POST_CODE, ones, (Span) {});
+        put_legacy(&log, 4, EV_POST_CODE, ones, (Span) {});
+        put_legacy(&log, 6, EV_POST_CODE, ones, (Span) {});
+        assert_ok(writer_finish(&log, &text));
+        assert_ok(digest_extend(&quoted.values[4], span_make(ones, 20)));
+        assert_ok(eventlog_mismatch_describe(bytes_span(&text), &quoted, 0x70, &why));
+        assert_non_null(strstr(why, "PCR 4 has the value before event 1,"));
+        assert_non_null(strstr(why, "no event that extends PCR 5 "));
+        assert_non_null(strstr(why, "no more events for PCR 6 behind event 2, the last of 1,"));
+}
+
 int main(void) {
         static const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_mismatch_describe_says_which_event),
                 cmocka_unit_test(test_eventlog_open_nothing_is_empty),
                 cmocka_unit_test(test_eventlog_replay_unknown_algorithm_is_read_and_left_out),
                 cmocka_unit_test(test_eventlog_replay_start_of_pcr0_comes_from_first_event_that_sets_it),
