@@ -69,7 +69,7 @@ static void test_replay_every_prefix_is_whole_or_cut(void **state) {
         for (size_t n = 0; n < strlen(text); n++) {
                 EventLogReplay replay = { .startup_locality = -1 };
                 uint8_t *copy = malloc(n + 1);   /* so that the sanitizer sees the end */
-                memcpy(copy, text, n);
+                memcpy(copy, text, n);   /* lint: n bytes were allocated for it */
                 Err *err = userspace_log_replay(span_make(copy, n), &quoted, &replay);
                 if (n == 0 || n == first)
                         assert_ok(err);
