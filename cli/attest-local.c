@@ -52,13 +52,16 @@ static Err *make_operation(LocalAttest *attest) {
         const Config *config = attest->config;
         _cleanup_free_ NamedValue *claims = NULL;
         TRY(copy_pairs(config->custom_claims, config->n_custom_claims, &claims));
-        TRY(jose_key_generate_rsa(REQUEST_KEY_BITS, &attest->request_key));
+        bool use_tpm_key = config->request_key == REQUEST_KEY_TPM;
+        if (!use_tpm_key)
+                TRY(jose_key_generate_rsa(REQUEST_KEY_BITS, &attest->request_key));
         const AttestTpmOptions options = {
                 .base_url = config->url,
                 .api_version = config->api_version,
                 .rp_id = config->rp_id,
                 .rp_data = attest->nonce,
                 .request_key = attest->request_key,
+                .use_tpm_key = use_tpm_key,
                 .custom_claims = claims,
                 .n_custom_claims = config->n_custom_claims,
                 .vbs = !string_equal(config->vbs_report, "none"),
@@ -66,9 +69,14 @@ static Err *make_operation(LocalAttest *attest) {
         return operation_new_attest_tpm(&options, &attest->operation);
 }
 
-static Err *quote(void *userdata, Span qualifying_data, Evidence **ret) {
+static Err *quote(void *userdata, Span qualifying_data, Span challenge, Evidence **ret) {
         LocalAttest *attest = userdata;
-        return collector_quote(attest->collector, qualifying_data, ret);
+        return collector_quote(attest->collector, qualifying_data, challenge, ret);
+}
+
+static Err *sign(void *userdata, Span digest, Bytes *ret_signature) {
+        LocalAttest *attest = userdata;
+        return collector_sign(attest->collector, digest, ret_signature);
 }
 
 static Err *report(void *userdata, Span user_data, VsmReportKind *ret_kind, Bytes *ret_report) {
@@ -85,7 +93,8 @@ static bool show_step(void *userdata, OperationStep step, const Operation *opera
         case OPERATION_QUOTE:
                 progress_enter(attest->progress, "quote");
                 break;
-        case OPERATION_REPORT:      /* a part of the same state, docs/session-states.md */
+        case OPERATION_REPORT:      /* parts of the same state, docs/session-states.md */
+        case OPERATION_SIGN:
         case OPERATION_DONE:
         case OPERATION_FAILED:
                 break;
@@ -123,7 +132,7 @@ static Err *validate(LocalAttest *attest, Token **ret) {
                 .now_sec = (uint64_t) time(NULL),
                 .clock_skew_sec = config->clock_skew_sec,
                 .nonce = attest->nonce,
-                .request_key = attest->request_key,
+                .request_key = operation_attest_tpm_key(attest->operation),
                 .policy_hash = config->policy_hash,
                 .required_claims = attest->required_claims,
                 .n_required_claims = config->n_required_claims,
@@ -143,7 +152,7 @@ static Err *check_config(const Config *config) {
 /* attest has config, nonce, transport and progress; the rest belongs to this attempt. */
 static Err *attempt_steps(LocalAttest *attest, const char *config_file, AttestOutcome *ret) {
         const CollectorOptions collector = { .config_file = config_file, .socket_fd = -1 };
-        const DriverCallbacks callbacks = { .quote = quote, .report = report, .progress = show_step, .userdata = attest };
+        const DriverCallbacks callbacks = { .quote = quote, .report = report, .sign = sign, .progress = show_step, .userdata = attest };
         _cleanup_(token_freep) Token *token = NULL;
         progress_enter(attest->progress, "credential");
         TRY(make_operation(attest));

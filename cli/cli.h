@@ -36,6 +36,7 @@ int verb_policy(int argc, char **argv);
 int verb_validate(int argc, char **argv);
 int verb_attest(int argc, char **argv);
 int verb_errors(int argc, char **argv);
+int verb_sign(int argc, char **argv);
 int verb_status(int argc, char **argv);
 int verb_token(int argc, char **argv);
 int verb_wait(int argc, char **argv);

@@ -7,6 +7,7 @@
 #include "cli/bus-json.h"
 
 #define VALIDATE_USEC (120 * USEC_PER_SEC)   /* the daemon may have to fetch keys first */
+#define SIGN_USEC (90 * USEC_PER_SEC)       /* two calls of the collector may stand before it */
 
 static const char *bus_word(bool user_bus) {
         return user_bus ? "user" : "system";
@@ -190,6 +191,18 @@ Err *daemon_get_token(sd_bus *bus, const char *profile, uint32_t min_remaining_s
         TRY(daemon_call_send(bus, call, /* timeout_usec= */ 0, &reply));
         TRY(daemon_message_check(sd_bus_message_read(reply, "s", &token)));
         return string_copy(token, ret);
+}
+
+Err *daemon_sign(sd_bus *bus, const char *profile, Span payload, char **ret_jws) {
+        _cleanup_bus_message_ sd_bus_message *call = NULL, *reply = NULL;
+        const char *jws;
+        TRY(daemon_call_new(bus, DAEMON_PATH, DAEMON_MANAGER, "Sign", &call));
+        TRY(daemon_message_check(sd_bus_message_append(call, "s", profile)));
+        TRY(daemon_message_check(sd_bus_message_append_array(call, 'y', payload.data, payload.size)));
+        TRY(daemon_message_check(sd_bus_message_append(call, "a{sv}", 0)));
+        TRY(daemon_call_send(bus, call, SIGN_USEC, &reply));
+        TRY(daemon_message_check(sd_bus_message_read(reply, "s", &jws)));
+        return string_copy(jws, ret_jws);
 }
 
 Err *daemon_validate_token(sd_bus *bus, const char *profile, const Bytes *token, Err **ret_reason) {

@@ -43,6 +43,9 @@ Err *daemon_get_properties(sd_bus *bus, const char *path, const char *interface,
 Err *daemon_get_status(sd_bus *bus, Json **ret) _must_check_;
 Err *daemon_get_token(sd_bus *bus, const char *profile, uint32_t min_remaining_sec, char **ret) _must_check_;
 
+/* A proof of possession over payload, see maa/proof.h. */
+Err *daemon_sign(sd_bus *bus, const char *profile, Span payload, char **ret_jws) _must_check_;
+
 /* The daemon's verdict by the profile's rules: *ret_reason NULL for a valid token, else the rule that failed. token has a NUL behind it. */
 Err *daemon_validate_token(sd_bus *bus, const char *profile, const Bytes *token, Err **ret_reason) _must_check_;
 

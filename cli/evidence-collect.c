@@ -80,7 +80,7 @@ static Err *make_bundle(const BundleCommand *command, Bytes *ret) {
         Span nonce = command->nonce.size > 0 ? bytes_span(&command->nonce) : SPAN_OF(random);
         TRY(collector_open(&options, &collector));
         TRY(collector_get_info(collector, &info));
-        TRY(collector_quote(collector, nonce, &evidence));
+        TRY(collector_quote(collector, nonce, /* certify= */ (Span) {}, &evidence));
         TRY(describe_tpm(info, &tpm));
         TRY(describe_config(config, &configuration));
         const BundleParts parts = {

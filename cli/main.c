@@ -9,6 +9,7 @@ static const CliVerb verbs[] = {
         { "attest", verb_attest, "[--profile P] [--nonce HEX] [--timeout TIME] [--no-daemon [--config FILE]] [--json]",
           "Attest this machine now and print the token" },
         { "token", verb_token, "[--profile P] [--decode] [--min-remaining SEC] [--json]", "Print the token that attestd holds" },
+        { "sign", verb_sign, "[--profile P] [--json] [FILE|-]", "Sign bytes with the key that the token is bound to" },
         { "wait", verb_wait, "[--profile P] [--timeout TIME] [--json]", "Wait until attestd holds a token" },
         { "aik", verb_aik, "enroll --instance URL [--ca-file FILE] | request -o FILE | activate FILE [-o CERT] [OPTIONS]",
           "Have an authority certify the attestation key" },

@@ -195,6 +195,48 @@ static int read_logs(sd_bus_message *m, void *member) {
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
+/* 0: there is none. A key without public area is no key; a certification and its signature come together. */
+static int read_key(sd_bus_message *m, EvidenceKey *key) {
+        int r = sd_bus_message_enter_container(m, 'r', "ayayay");
+        if (r <= 0)
+                return r;
+        r = read_bytes(m, &key->public);
+        if (r >= 0)
+                r = read_bytes(m, &key->certification);
+        if (r >= 0)
+                r = read_bytes(m, &key->signature);
+        if (r < 0)
+                return r;
+        if (key->public.size == 0 || (key->certification.size == 0) != (key->signature.size == 0))
+                return -EINVAL;
+        r = sd_bus_message_exit_container(m);
+        return r < 0 ? r : 1;
+}
+
+static int read_request_key(sd_bus_message *m, void *member) {
+        return read_key(m, member);
+}
+
+/* Needs keys and their number: the member is the whole object. */
+static int read_other_keys(sd_bus_message *m, void *member) {
+        Evidence *evidence = member;
+        int r = sd_bus_message_enter_container(m, 'a', "(ayayay)");
+        if (r < 0)
+                return r;
+        for (;;) {
+                EvidenceKey key = {};
+                r = read_key(m, &key);
+                if (r > 0 && evidence->n_other_keys >= EVIDENCE_OTHER_KEYS_MAX)
+                        r = -ERANGE;
+                if (r <= 0) {
+                        evidence_key_done(&key);
+                        break;
+                }
+                evidence->other_keys[evidence->n_other_keys++] = key;
+        }
+        return r < 0 ? r : sd_bus_message_exit_container(m);
+}
+
 #define INFO(member) offsetof(CollectorInfo, member)
 static const AnswerField info_fields[] = {
         { "manufacturer", "s", INFO(manufacturer), read_string, true },
@@ -241,6 +283,8 @@ static const AnswerField evidence_fields[] = {
         { "reset-count", "u", EVIDENCE(reset_count), read_u32, true },
         { "restart-count", "u", EVIDENCE(restart_count), read_u32, true },
         { "quote-retries", "u", EVIDENCE(n_quote_retries), read_u32, true },
+        { "request-key", "(ayayay)", EVIDENCE(request_key), read_request_key, false },
+        { "other-keys", "a(ayayay)", 0, read_other_keys, false },
 };
 _Static_assert(sizeof(unsigned) == sizeof(uint32_t), "n_quote_retries is read as a uint32_t");
 

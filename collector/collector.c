@@ -248,8 +248,37 @@ static Err *new_call_with_data(Collector *collector, const char *method, Span da
         return NULL;
 }
 
-Err *collector_quote_call(Collector *collector, Span qualifying_data, sd_bus_message **ret) {
-        return new_call_with_data(collector, "Quote", qualifying_data, ret);
+static int append_bytes_option(sd_bus_message *call, const char *name, Span value) {
+        int r = sd_bus_message_open_container(call, 'e', "sv");
+        if (r >= 0)
+                r = sd_bus_message_append_basic(call, 's', name);
+        if (r >= 0)
+                r = sd_bus_message_open_container(call, 'v', "ay");
+        if (r >= 0)
+                r = sd_bus_message_append_array(call, 'y', value.data, value.size);
+        if (r >= 0)
+                r = sd_bus_message_close_container(call);
+        return r < 0 ? r : sd_bus_message_close_container(call);
+}
+
+Err *collector_quote_call(Collector *collector, Span qualifying_data, Span certify, sd_bus_message **ret) {
+        _cleanup_(message_unrefp) sd_bus_message *call = NULL;
+        TRY(new_call(collector, "Quote", &call));
+        int r = sd_bus_message_append_array(call, 'y', qualifying_data.data, qualifying_data.size);
+        if (r >= 0)
+                r = sd_bus_message_open_container(call, 'a', "{sv}");
+        if (r >= 0 && certify.size > 0)
+                r = append_bytes_option(call, "certify", certify);
+        if (r >= 0)
+                r = sd_bus_message_close_container(call);
+        if (r < 0)
+                return err_new_errno(ERR_INTERNAL, r, "making the call Quote");
+        *ret = steal_ptr(&call);
+        return NULL;
+}
+
+Err *collector_sign_call(Collector *collector, Span digest, sd_bus_message **ret) {
+        return new_call_with_data(collector, "Sign", digest, ret);
 }
 
 Err *collector_report_call(Collector *collector, Span user_data, sd_bus_message **ret) {
@@ -288,6 +317,20 @@ Err *collector_quote_reply(sd_bus_message *reply, Evidence **ret) {
         return NULL;
 }
 
+static Err *read_bytes_reply(sd_bus_message *reply, const char *what, Bytes *ret) {
+        const void *data;
+        size_t size;
+        int r = sd_bus_message_read_array(reply, 'y', &data, &size);
+        if (r < 0)
+                return err_new_errno(ERR_COLLECTOR_ANSWER_INVALID, r, "attestd-tpm's answer is no %s", what);
+        return bytes_copy(span_make(data, size), ret);
+}
+
+Err *collector_sign_reply(sd_bus_message *reply, Bytes *ret_signature) {
+        TRY(check_reply(reply));
+        return read_bytes_reply(reply, "signature", ret_signature);
+}
+
 Err *collector_report_reply(sd_bus_message *reply, VsmReportKind *ret_kind, Bytes *ret_report) {
         TRY(check_reply(reply));
         return answer_read_report(reply, ret_kind, ret_report);
@@ -308,9 +351,16 @@ Err *collector_get_info(Collector *collector, CollectorInfo **ret) {
         return collector_info_reply(reply, ret);
 }
 
-Err *collector_quote(Collector *collector, Span qualifying_data, Evidence **ret) {
+Err *collector_sign(Collector *collector, Span digest, Bytes *ret_signature) {
         _cleanup_(message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
-        TRY(collector_quote_call(collector, qualifying_data, &call));
+        TRY(collector_sign_call(collector, digest, &call));
+        TRY(call_blocking(collector, call, COLLECTOR_SIGN_USEC, &reply));
+        return collector_sign_reply(reply, ret_signature);
+}
+
+Err *collector_quote(Collector *collector, Span qualifying_data, Span certify, Evidence **ret) {
+        _cleanup_(message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+        TRY(collector_quote_call(collector, qualifying_data, certify, &call));
         TRY(call_blocking(collector, call, COLLECTOR_QUOTE_USEC, &reply));
         return collector_quote_reply(reply, ret);
 }
@@ -347,8 +397,6 @@ Err *collector_get_endorsement_key(Collector *collector, const char *algorithm, 
 
 Err *collector_activate_credential(Collector *collector, Span id_object, Span encrypted_secret, Bytes *ret_secret) {
         _cleanup_(message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
-        const void *secret;
-        size_t size;
         TRY(new_call(collector, "ActivateCredential", &call));
         int r = sd_bus_message_append_array(call, 'y', id_object.data, id_object.size);
         if (r >= 0)
@@ -358,10 +406,7 @@ Err *collector_activate_credential(Collector *collector, Span id_object, Span en
         TRY(call_made("ActivateCredential", r));
         TRY(call_blocking(collector, call, COLLECTOR_INFO_USEC, &reply));
         TRY(check_reply(reply));
-        r = sd_bus_message_read_array(reply, 'y', &secret, &size);
-        if (r < 0)
-                return err_new_errno(ERR_COLLECTOR_ANSWER_INVALID, r, "attestd-tpm's answer is no secret");
-        return bytes_copy(span_make(secret, size), ret_secret);
+        return read_bytes_reply(reply, "secret", ret_secret);
 }
 
 Err *collector_store_aik_certificate(Collector *collector, Span der) {

@@ -11,7 +11,10 @@
  *     Quote(ay qualifying_data, a{sv} options) → a{sv}: quote ay, signature ay, aik-public ay, aik-name ay, aik-certificate ay,
  *         pcrs a(qua(uay)) (bank TPM_ALG_ID, mask, [(index, digest)]) in the quote's order, verdicts a{us},
  *         logs a(sht) (protocol type "TCG"/"IMA", sealed memfd, size), boot-log-state s, boot-log-reason s, ima-log-state s, ima-log-reason s,
- *         ima-entries t, reset-count u, restart-count u, quote-retries u
+ *         ima-entries t, reset-count u, restart-count u, quote-retries u, and with the option certify ay (what keys are certified over, a challenge):
+ *         request-key (ayayay) where RequestKey=tpm, other-keys a(ayayay) where OtherKeys= names some: TPMT_PUBLIC, TPMS_ATTEST, TPMT_SIGNATURE of the AIK,
+ *         the last two empty of a key that nobody vouches for
+ *     Sign(ay digest (SHA-256), a{sv} options) → ay signature: RSASSA-PSS with a salt of 32 bytes, by the request key of RequestKey=tpm and no other
  *     GetVbsReport(ay user_data (64 bytes), a{sv} options) → s kind ("enclave", "vm"), ay report: from whoever VbsReport= names
  *     GetEndorsementKey(a{sv} options) → a{sv}: ek-public ay (TPMT_PUBLIC), ek-certificate ay (DER, empty if there is none), ek-origin s. Option: algorithm s
  *         ("auto", "rsa", "ecc")
@@ -33,6 +36,7 @@
 #define COLLECTOR_PING_USEC (5 * USEC_PER_SEC)
 #define COLLECTOR_INFO_USEC (5 * 60 * USEC_PER_SEC)   /* may create the AIK */
 #define COLLECTOR_QUOTE_USEC (30 * USEC_PER_SEC)
+#define COLLECTOR_SIGN_USEC (30 * USEC_PER_SEC)
 #define COLLECTOR_REPORT_USEC (30 * USEC_PER_SEC)     /* more than any way to a report may take by itself, see tpm/vbs-report.h */
 
 typedef struct CollectorInfo {
@@ -75,7 +79,9 @@ sd_bus *collector_bus(Collector *collector);
 
 /* Blocking calls. */
 Err *collector_get_info(Collector *collector, CollectorInfo **ret) _must_check_;
-Err *collector_quote(Collector *collector, Span qualifying_data, Evidence **ret) _must_check_;
+/* certify: what keys of the TPM are certified over; empty: none are. */
+Err *collector_quote(Collector *collector, Span qualifying_data, Span certify, Evidence **ret) _must_check_;
+Err *collector_sign(Collector *collector, Span digest, Bytes *ret_signature) _must_check_;
 Err *collector_report(Collector *collector, Span user_data, VsmReportKind *ret_kind, Bytes *ret_report) _must_check_;
 Err *collector_get_endorsement_key(Collector *collector, const char *algorithm, CollectorEndorsement *ret) _must_check_;
 Err *collector_activate_credential(Collector *collector, Span id_object, Span encrypted_secret, Bytes *ret_secret) _must_check_;
@@ -83,8 +89,10 @@ Err *collector_store_aik_certificate(Collector *collector, Span der) _must_check
 
 /* For asynchronous callers: make the call message, parse the reply message (error replies become an Err of the code they name; a disconnected or timed out bus:
  * COLLECTOR_UNAVAILABLE or TPM_STUCK; an answer that is not as above: COLLECTOR_ANSWER_INVALID). */
-Err *collector_quote_call(Collector *collector, Span qualifying_data, sd_bus_message **ret) _must_check_;
+Err *collector_quote_call(Collector *collector, Span qualifying_data, Span certify, sd_bus_message **ret) _must_check_;
 Err *collector_quote_reply(sd_bus_message *reply, Evidence **ret) _must_check_;
+Err *collector_sign_call(Collector *collector, Span digest, sd_bus_message **ret) _must_check_;
+Err *collector_sign_reply(sd_bus_message *reply, Bytes *ret_signature) _must_check_;
 Err *collector_report_call(Collector *collector, Span user_data, sd_bus_message **ret) _must_check_;
 Err *collector_report_reply(sd_bus_message *reply, VsmReportKind *ret_kind, Bytes *ret_report) _must_check_;
 Err *collector_info_call(Collector *collector, sd_bus_message **ret) _must_check_;

@@ -58,6 +58,30 @@ Err *value_check_aik_handle(const char *text) {
         return not_allowed(ok, "auto, own, a persistent handle 0x81000000 to 0x81ffffff, or file:/PATH");
 }
 
+static bool is_other_key(Span word) {
+        static const char plain[] = ":plain";
+        char handle[sizeof("0x81000000")];
+        size_t n = sizeof(handle) - 1;
+        if (word.size != n && !(word.size == n + strlen(plain) && span_equal(span_make(word.data + n, strlen(plain)), span_from_string(plain))))
+                return false;
+        for (size_t i = 0; i < n; i++)
+                handle[i] = (char) word.data[i];
+        handle[n] = 0;
+        return is_handle(handle, "81");
+}
+
+Err *value_check_other_keys(const char *text) {
+        static const char separators[] = " \t";
+        unsigned n_keys = 0;
+        bool ok = true;
+        for (const char *p = text + strspn(text, separators); ok && *p; p += strspn(p, separators)) {
+                Span word = span_make(p, strcspn(p, separators));
+                ok = is_other_key(word) && ++n_keys <= 2;
+                p += word.size;
+        }
+        return not_allowed(ok, "at most two persistent handles 0x81000000 to 0x81ffffff, with :plain behind those that are not to be certified,");
+}
+
 Err *value_check_aik_certificate(const char *text) {
         bool ok = string_equal(text, "auto") || string_equal(text, "none") || is_nv(text) || is_path(text);
         return not_allowed(ok, "auto, none, nv:0x01XXXXXX or an absolute path");

@@ -64,7 +64,7 @@ Config *config_free(Config *config) {
         pairs_free(config->required_claims, config->n_required_claims);
         bytes_done(&config->nonce);
         char *const strings[] = {
-                config->tcti, config->aik_handle, config->aik_certificate, config->pcr_bank, config->boot_log, config->ima_log, config->systemd_log, config->vbs_report,
+                config->tcti, config->aik_handle, config->aik_certificate, config->other_keys, config->pcr_bank, config->boot_log, config->ima_log, config->systemd_log, config->vbs_report,
                 config->url, config->api_version, config->ca_file, config->ca_path, config->proxy, config->tenant_id, config->client_id,
                 config->authority, config->scope, config->secret_file, config->certificate_file, config->private_key_file,
                 config->federated_token_file, config->token_file, config->imds_url, config->managed_identity_client_id,
@@ -197,18 +197,9 @@ static Err *check_credential(const Loader *loader) {
         return missing ? conflict(loader, "Credential", "Type", missing) : NULL;
 }
 
-/* Values that a later version will know what to do with. Evidence that is weaker than what was asked for would be worse than none. */
-static Err *check_supported(const Loader *loader) {
-        const Config *config = loader->config;
-        if (config->request_key != REQUEST_KEY_EPHEMERAL)
-                return conflict(loader, "TPM", "RequestKey", "this version supports ephemeral alone");
-        return NULL;
-}
-
 /* What can be said only when all files are applied. */
 static Err *complete(Loader *loader) {
         Config *config = loader->config;
-        TRY(check_supported(loader));
         TRY(check_retry(loader));
         TRY(check_credential(loader));
         return !config->issuer && config->url ? string_copy(config->url, &config->issuer) : NULL;

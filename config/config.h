@@ -36,6 +36,7 @@ typedef struct Config {
         char *pcr_bank;              /* "auto", or names with blanks in between: "sha256 sha384" */
         uint32_t pcr_mask;           /* default 0xffffff */
         RequestKeyKind request_key;
+        char *other_keys;            /* up to two of "0x81…" (certified) and "0x81…:plain", with blanks in between */
         /* [Evidence] */
         char *boot_log;              /* default /sys/kernel/security/tpm0/binary_bios_measurements */
         LogPolicy boot_log_policy;

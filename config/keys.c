@@ -144,6 +144,7 @@ const ConfigKey config_keys[] = {
         { "TPM", "PcrBank", "auto", STRING(pcr_bank, pcr_bank) },
         { "TPM", "Pcrs", "0-23", .set = set_pcrs, AT(pcr_mask) },
         { "TPM", "RequestKey", "ephemeral", CHOICE(request_key_kinds, request_key) },
+        { "TPM", "OtherKeys", "", STRING(other_keys, other_keys) },
 
         { "Evidence", "BootLog", "/sys/kernel/security/tpm0/binary_bios_measurements", STRING(path, boot_log) },
         { "Evidence", "SystemdLog", "/run/log/systemd/tpm2-measure.log", STRING(path, systemd_log) },

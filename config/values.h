@@ -40,6 +40,7 @@ Err *value_check_path(const char *text) _must_check_;               /* absolute 
 Err *value_check_tcti(const char *text) _must_check_;
 Err *value_check_aik_handle(const char *text) _must_check_;
 Err *value_check_aik_certificate(const char *text) _must_check_;
+Err *value_check_other_keys(const char *text) _must_check_;
 Err *value_check_pcr_bank(const char *text) _must_check_;
 Err *value_check_vbs_report(const char *text) _must_check_;
 Err *value_check_api_version(const char *text) _must_check_;

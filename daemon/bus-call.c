@@ -13,6 +13,7 @@ struct BusCall {
         sd_bus_track *track;
         AttestTicket *attest;
         ValidateTicket *validate;
+        SignTicket *sign;
         sd_bus_slot *credentials;                   /* the question who the sender is */
         BusMethod method;                           /* what comes after that */
         BusCall *next;
@@ -108,6 +109,15 @@ Err *bus_read_seconds_option(sd_bus_message *message, const char *name, uint64_t
         return NULL;
 }
 
+Err *bus_read_no_options(sd_bus_message *message) {
+        TRY(message_error(sd_bus_message_enter_container(message, 'a', "{sv}")));
+        int r = sd_bus_message_at_end(message, /* complete= */ 0);
+        TRY(message_error(r));
+        if (r == 0)
+                return err_new(ERR_INVALID_ARGUMENT, "there are options, and none is known");
+        return message_error(sd_bus_message_exit_container(message));
+}
+
 static BusCall *bus_call_free(BusCall *call) {
         if (!call)
                 return NULL;
@@ -120,6 +130,7 @@ static BusCall *bus_call_free(BusCall *call) {
         sd_bus_slot_unref(call->credentials);
         attest_ticket_cancel(call->attest);
         validate_ticket_cancel(call->validate);
+        sign_ticket_cancel(call->sign);
         sd_bus_track_unref(call->track);
         sd_bus_message_unref(call->message);
         free(call);
@@ -266,6 +277,23 @@ Err *bus_call_validate(Bus *bus, sd_bus_message *message, Profile *profile, Span
         _cleanup_(bus_call_freep) BusCall *call = NULL;
         TRY(bus_call_new(bus, message, &call));
         TRY(profile_validate(profile, token, call_validated, call, &call->validate));
+        call = NULL;
+        return NULL;
+}
+
+static void call_signed(void *userdata, const Err *err, const char *jws) {
+        _cleanup_(bus_call_freep) BusCall *call = userdata;
+        call->sign = NULL;
+        if (err)
+                call_answer_error(call, err);
+        else
+                sd_bus_reply_method_return(call->message, "s", jws);
+}
+
+Err *bus_call_sign(Bus *bus, sd_bus_message *message, Profile *profile, Span payload) {
+        _cleanup_(bus_call_freep) BusCall *call = NULL;
+        TRY(bus_call_new(bus, message, &call));
+        TRY(profile_sign(profile, payload, call_signed, call, &call->sign));
         call = NULL;
         return NULL;
 }

@@ -58,7 +58,10 @@ typedef int (*BusMethod)(Bus *bus, sd_bus_message *message, sd_bus_error *error)
 int bus_authorise(Bus *bus, sd_bus_message *message, BusMethod method, sd_bus_error *error);
 /* Reads a{sv} that may hold seconds (u) under that one name. Error: INVALID_ARGUMENT. */
 Err *bus_read_seconds_option(sd_bus_message *message, const char *name, uint64_t *ret) _must_check_;
+/* Reads a{sv} of a method that has no options yet. Error: INVALID_ARGUMENT if it holds any. */
+Err *bus_read_no_options(sd_bus_message *message) _must_check_;
 /* Begin a call that is answered later; a client that leaves the bus cancels it. */
 Err *bus_call_attest(Bus *bus, sd_bus_message *message, Profile *profile, Span nonce, uint64_t timeout_usec) _must_check_;
 Err *bus_call_validate(Bus *bus, sd_bus_message *message, Profile *profile, Span token) _must_check_;
+Err *bus_call_sign(Bus *bus, sd_bus_message *message, Profile *profile, Span payload) _must_check_;
 void bus_calls_cancel(Bus *bus);

@@ -55,6 +55,30 @@ static int method_validate_token(sd_bus_message *message, void *userdata, sd_bus
         return err ? bus_fail(error, err) : 1;
 }
 
+static Err *start_signing(Bus *bus, sd_bus_message *message, const char *name, Span payload) {
+        Profile *profile;
+        TRY(bus_read_no_options(message));
+        TRY(manager_find_profile(bus->manager, name, &profile));
+        return bus_call_sign(bus, message, profile, payload);
+}
+
+static int sign(Bus *bus, sd_bus_message *message, sd_bus_error *error) {
+        const char *name;
+        const void *payload;
+        size_t size;
+        int r = sd_bus_message_read(message, "s", &name);
+        if (r >= 0)
+                r = sd_bus_message_read_array(message, 'y', &payload, &size);
+        if (r < 0)
+                return r;
+        Err *err = start_signing(bus, message, name, span_make(payload, size));
+        return err ? bus_fail(error, err) : 1;
+}
+
+static int method_sign(sd_bus_message *message, void *userdata, sd_bus_error *error) {
+        return bus_authorise(userdata, message, sign, error);
+}
+
 static int method_get_profile(sd_bus_message *message, void *userdata, sd_bus_error *error) {
         Bus *bus = userdata;
         _cleanup_free_ char *path = NULL;
@@ -121,6 +145,8 @@ static const sd_bus_vtable manager_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("ValidateToken", SD_BUS_ARGS("s", profile, "s", token),
                                 SD_BUS_RESULT("b", valid, "s", code, "s", reason, "s", claims_json), method_validate_token,
                                 SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
+        SD_BUS_METHOD_WITH_ARGS("Sign", SD_BUS_ARGS("s", profile, "ay", payload, "a{sv}", options), SD_BUS_RESULT("s", jws), method_sign,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetProfile", SD_BUS_ARGS("s", name), SD_BUS_RESULT("o", path), method_get_profile, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListProfiles", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(so)", profiles), method_list_profiles, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Reload", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_reload, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -4,17 +4,19 @@
 
 #include "daemon/log.h"
 
-typedef enum CallKind { CALL_INFO, CALL_QUOTE, CALL_REPORT } CallKind;
+typedef enum CallKind { CALL_INFO, CALL_QUOTE, CALL_REPORT, CALL_SIGN } CallKind;
 
 struct CollectorCall {
         CollectorLink *link;
         CollectorCall *next;
         CallKind kind;
         bool is_sent, is_deaf;
-        Bytes data;                     /* qualifying data, user data */
+        Bytes data;                     /* qualifying data, user data, digest */
+        Bytes certify;                  /* of a quote */
         sd_bus_slot *slot;
         CollectorQuoteCallback on_quote;
         CollectorReportCallback on_report;
+        CollectorSignCallback on_signature;
         CollectorInfoCallback on_info;
         void *userdata;
 };
@@ -65,6 +67,7 @@ static CollectorCall *call_free(CollectorCall *call) {
                 return NULL;
         sd_bus_slot_unref(call->slot);
         bytes_done(&call->data);
+        bytes_done(&call->certify);
         free(call);
         return NULL;
 }
@@ -83,13 +86,14 @@ typedef struct Answer {
         Evidence *evidence;
         CollectorInfo *info;
         VsmReportKind report_kind;
-        Bytes report;
+        Bytes report, signature;
 } Answer;
 
 static void answer_done(Answer *answer) {
         evidence_free(answer->evidence);
         collector_info_free(answer->info);
         bytes_done(&answer->report);
+        bytes_done(&answer->signature);
 }
 
 static void call_back(CollectorCall *call, const Err *err, Answer *answer) {
@@ -102,6 +106,9 @@ static void call_back(CollectorCall *call, const Err *err, Answer *answer) {
                 break;
         case CALL_REPORT:
                 call->on_report(call->userdata, err, answer->report_kind, bytes_span(&answer->report));
+                break;
+        case CALL_SIGN:
+                call->on_signature(call->userdata, err, bytes_span(&answer->signature));
                 break;
         }
 }
@@ -180,6 +187,8 @@ static Err *read_reply(const CollectorCall *call, sd_bus_message *reply, Answer 
                 return collector_quote_reply(reply, &answer->evidence);
         case CALL_REPORT:
                 return collector_report_reply(reply, &answer->report_kind, &answer->report);
+        case CALL_SIGN:
+                return collector_sign_reply(reply, &answer->signature);
         }
         return err_new(ERR_INTERNAL, "a call of kind %d", (int) call->kind);
 }
@@ -189,9 +198,11 @@ static Err *make_message(const CollectorLink *link, const CollectorCall *call, s
         case CALL_INFO:
                 return collector_info_call(link->collector, ret);
         case CALL_QUOTE:
-                return collector_quote_call(link->collector, bytes_span(&call->data), ret);
+                return collector_quote_call(link->collector, bytes_span(&call->data), bytes_span(&call->certify), ret);
         case CALL_REPORT:
                 return collector_report_call(link->collector, bytes_span(&call->data), ret);
+        case CALL_SIGN:
+                return collector_sign_call(link->collector, bytes_span(&call->data), ret);
         }
         return err_new(ERR_INTERNAL, "a call of kind %d", (int) call->kind);
 }
@@ -204,6 +215,8 @@ static uint64_t call_timeout(const CollectorLink *link, const CollectorCall *cal
                 return COLLECTOR_QUOTE_USEC;
         case CALL_REPORT:
                 return COLLECTOR_REPORT_USEC;
+        case CALL_SIGN:
+                return COLLECTOR_SIGN_USEC;
         }
         return COLLECTOR_QUOTE_USEC;
 }
@@ -313,11 +326,13 @@ static Err *link_enqueue(CollectorLink *link, CollectorCall *steal_call, Collect
         return NULL;
 }
 
-/* model becomes the call, with a copy of data. */
+/* model becomes the call, with a copy of data; what it owns is taken, also on failure. */
 static Err *link_enqueue_with_data(CollectorLink *link, const CollectorCall *model, Span data, CollectorCall **ret) {
         CollectorCall *call = calloc(1, sizeof(CollectorCall));
-        if (!call)
+        if (!call) {
+                free(model->certify.data);
                 return err_oom();
+        }
         *call = *model;
         Err *err = bytes_copy(data, &call->data);
         if (err) {
@@ -327,9 +342,15 @@ static Err *link_enqueue_with_data(CollectorLink *link, const CollectorCall *mod
         return link_enqueue(link, call, ret);
 }
 
-Err *collector_link_quote(CollectorLink *link, Span qualifying_data, CollectorQuoteCallback callback, void *userdata, CollectorCall **ret) {
-        const CollectorCall model = { .link = link, .kind = CALL_QUOTE, .on_quote = callback, .userdata = userdata };
+Err *collector_link_quote(CollectorLink *link, Span qualifying_data, Span certify, CollectorQuoteCallback callback, void *userdata, CollectorCall **ret) {
+        CollectorCall model = { .link = link, .kind = CALL_QUOTE, .on_quote = callback, .userdata = userdata };
+        TRY(bytes_copy(certify, &model.certify));
         return link_enqueue_with_data(link, &model, qualifying_data, ret);
+}
+
+Err *collector_link_sign(CollectorLink *link, Span digest, CollectorSignCallback callback, void *userdata, CollectorCall **ret) {
+        const CollectorCall model = { .link = link, .kind = CALL_SIGN, .on_signature = callback, .userdata = userdata };
+        return link_enqueue_with_data(link, &model, digest, ret);
 }
 
 Err *collector_link_report(CollectorLink *link, Span user_data, CollectorReportCallback callback, void *userdata, CollectorCall **ret) {

@@ -26,7 +26,10 @@ TpmHealth collector_link_health(const CollectorLink *link);
 typedef struct CollectorCall CollectorCall;
 typedef void (*CollectorQuoteCallback)(void *userdata, const Err *err, Evidence *steal_evidence);
 typedef void (*CollectorInfoCallback)(void *userdata, const Err *err, CollectorInfo *steal_info);
-Err *collector_link_quote(CollectorLink *link, Span qualifying_data, CollectorQuoteCallback callback, void *userdata, CollectorCall **ret) _must_check_;
+Err *collector_link_quote(CollectorLink *link, Span qualifying_data, Span certify, CollectorQuoteCallback callback, void *userdata, CollectorCall **ret) _must_check_;
+/* signature is borrowed. */
+typedef void (*CollectorSignCallback)(void *userdata, const Err *err, Span signature);
+Err *collector_link_sign(CollectorLink *link, Span digest, CollectorSignCallback callback, void *userdata, CollectorCall **ret) _must_check_;
 /* report is borrowed. */
 typedef void (*CollectorReportCallback)(void *userdata, const Err *err, VsmReportKind kind, Span report);
 Err *collector_link_report(CollectorLink *link, Span user_data, CollectorReportCallback callback, void *userdata, CollectorCall **ret) _must_check_;

@@ -15,6 +15,7 @@ struct Profile {
         bool is_started;
         /* the token at hand */
         char *token, *request_key;
+        EVP_PKEY *signing_key;           /* private part of request_key; NULL: it is in the TPM, or gone */
         uint64_t issued_usec, expires_usec;
         sd_event_source *expiry;
         /* what happened */
@@ -29,6 +30,7 @@ struct Profile {
         Errand *errands;
         size_t n_tickets;
         ValidateTicket *validations;
+        SignTicket *signings;
         CollectorCall *info_call;        /* before the token is written to disk */
 };
 
@@ -52,6 +54,9 @@ const Session *profile_active_session(const Profile *profile);
 
 /* profile-validate.c */
 void validations_cancel_all(Profile *profile);
+
+/* profile-sign.c */
+void signings_cancel_all(Profile *profile);
 
 /* For the manager. */
 Err *profile_new(Manager *manager, const char *name, Config *steal_config, Profile **ret) _must_check_;

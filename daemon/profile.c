@@ -202,6 +202,7 @@ static int on_expiry(sd_event_source *source, uint64_t usec, void *userdata) {
 static void take_token(Profile *profile, StoredToken *steal_token, uint64_t since_usec) {
         free(profile->token);
         free(profile->request_key);
+        profile->signing_key = pkey_free(profile->signing_key);
         profile->token = steal_ptr(&steal_token->token);
         profile->request_key = steal_ptr(&steal_token->request_key);
         profile->issued_usec = steal_token->issued_usec;
@@ -303,6 +304,7 @@ void profile_adopt_token(Profile *profile, Session *session) {
         }
         /* From now, not from its iat: where our clock is ahead each new token would be due at once, and we would ask as fast as we can. */
         take_token(profile, &stored, profile_now_usec());
+        profile->signing_key = session_take_signing_key(session);
         if (!is_attested(profile)) {
                 profile->last_state = SESSION_FAILED;
                 err = err_new(ERR_TOKEN_EXPIRED, "the token of %s is too old when it comes, by this machine's clock", profile->config->url);
@@ -328,6 +330,7 @@ void profile_forget(Profile *profile) {
         free(profile->token);
         free(profile->request_key);
         profile->token = profile->request_key = NULL;
+        profile->signing_key = pkey_free(profile->signing_key);
         profile->issued_usec = profile->expires_usec = 0;
         profile->expiry = sd_event_source_disable_unref(profile->expiry);
         _cleanup_(err_freep) Err *err = store_remove(config_runtime_directory(), profile->name);
@@ -416,6 +419,7 @@ Profile *profile_free(Profile *profile) {
                 return NULL;
         errands_cancel_all(profile, ERR_CANCELLED, "attestd is stopping");
         validations_cancel_all(profile);
+        signings_cancel_all(profile);
         collector_call_cancel(profile->info_call);
         key_cache_free(profile->keys);
         sd_event_source_disable_unref(profile->attempt);
@@ -425,6 +429,7 @@ Profile *profile_free(Profile *profile) {
         config_free(profile->config);
         free(profile->token);
         free(profile->request_key);
+        pkey_free(profile->signing_key);
         free(profile->name);
         free(profile);
         return NULL;
@@ -434,6 +439,7 @@ Err *profile_reconfigure(Profile *profile, Config *steal_config) {
         _cleanup_(config_freep) Config *config = steal_config;
         errands_cancel_all(profile, ERR_CANCELLED, "the configuration was read anew");
         validations_cancel_all(profile);
+        signings_cancel_all(profile);
         _cleanup_free_ char *before = NULL, *after = NULL;
         TRY(terms_of(profile->config, &before));
         TRY(terms_of(config, &after));

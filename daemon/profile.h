@@ -59,6 +59,14 @@ typedef struct ValidateTicket ValidateTicket;
 Err *profile_validate(Profile *profile, Span token, ProfileValidateCallback callback, void *userdata, ValidateTicket **ret) _must_check_;
 ValidateTicket *validate_ticket_cancel(ValidateTicket *ticket);
 
+/* err NULL: jws is a proof as in maa/proof.h. Both borrowed. Never from within the call. */
+typedef void (*ProfileSignCallback)(void *userdata, const Err *err, const char *jws);
+typedef struct SignTicket SignTicket;
+/* Signs payload with the key that the token at hand is bound to. Errors: NO_TOKEN, LIMIT_EXCEEDED, NOT_SUPPORTED (an ephemeral key that is not at hand any
+ * more), BUSY; through the callback those of the TPM too. */
+Err *profile_sign(Profile *profile, Span payload, ProfileSignCallback callback, void *userdata, SignTicket **ret) _must_check_;
+SignTicket *sign_ticket_cancel(SignTicket *ticket);
+
 /* Attest at once, whatever the schedule says. */
 void profile_renew(Profile *profile);
 /* Drops the token, from the disk too. The schedule goes on. */

@@ -25,6 +25,10 @@ static SessionTransition from_active(SessionState state, SessionEvent event) {
                 if (state == SESSION_QUOTE)
                         return (SessionTransition) { SESSION_QUOTE, SESSION_EFFECT_GET_VBS_REPORT };
                 return IGNORE(state);
+        case SESSION_EVENT_SIGNATURE_NEEDED:
+                if (state == SESSION_QUOTE)
+                        return (SessionTransition) { SESSION_QUOTE, SESSION_EFFECT_SIGN };
+                return IGNORE(state);
         case SESSION_EVENT_REPORT_RECEIVED:
                 if (state == SESSION_REQUEST)
                         return (SessionTransition) { SESSION_VALIDATE, SESSION_EFFECT_CHECK_TOKEN };
@@ -118,6 +122,8 @@ const char *session_event_to_string(SessionEvent event) {
                 return "evidence-ready";
         case SESSION_EVENT_VBS_REPORT_NEEDED:
                 return "vbs-report-needed";
+        case SESSION_EVENT_SIGNATURE_NEEDED:
+                return "signature-needed";
         case SESSION_EVENT_REPORT_RECEIVED:
                 return "report-received";
         case SESSION_EVENT_KEYS_NEEDED:

@@ -58,6 +58,10 @@ const char *session_request_key(const Session *session) {
         return session->operation ? operation_attest_tpm_jwk(session->operation) : NULL;
 }
 
+EVP_PKEY *session_take_signing_key(Session *session) {
+        return steal_ptr(&session->request_key);
+}
+
 SessionFindings *session_findings(Session *session) {
         return &session->findings;
 }
@@ -107,7 +111,9 @@ static Err *get_credential(Session *session) {
 
 static Err *make_operation(Session *session) {
         const Config *config = session->services.config;
-        TRY(jose_key_generate_rsa(REQUEST_KEY_BITS, &session->request_key));
+        bool use_tpm_key = config->request_key == REQUEST_KEY_TPM;
+        if (!use_tpm_key)
+                TRY(jose_key_generate_rsa(REQUEST_KEY_BITS, &session->request_key));
         _cleanup_free_ NamedValue *claims = calloc(config->n_custom_claims + 1, sizeof(NamedValue));
         if (!claims)
                 return err_oom();
@@ -119,6 +125,7 @@ static Err *make_operation(Session *session) {
                 .rp_id = config->rp_id,
                 .rp_data = bytes_span(&session->nonce),
                 .request_key = session->request_key,
+                .use_tpm_key = use_tpm_key,
                 .custom_claims = claims,
                 .n_custom_claims = config->n_custom_claims,
                 .vbs = !string_equal(config->vbs_report, "none"),
@@ -189,23 +196,33 @@ static void take_findings(Session *session, Evidence *evidence) {
                             evidence->n_quote_retries);
 }
 
+/* Where the conversation is after something came from the collector: what it needs next of it, or nothing. Sends the event. */
+static void post_collected(Session *session, Err *steal_failure, const char *intent) {
+        SessionEvent event = SESSION_EVENT_EVIDENCE_READY;
+        OperationStep step = operation_next(session->operation);
+        Err *failure = steal_failure;
+        if (!failure && step == OPERATION_FAILED)
+                failure = operation_take_error(session->operation);
+        else if (step == OPERATION_REPORT)
+                event = SESSION_EVENT_VBS_REPORT_NEEDED;
+        else if (step == OPERATION_SIGN)
+                event = SESSION_EVENT_SIGNATURE_NEEDED;
+        session_post_outcome(session, failure, intent, event);
+}
+
 static void on_evidence(void *userdata, const Err *err, Evidence *steal_evidence) {
         Session *session = userdata;
         session->call = NULL;
-        Err *failure = err_copy(err);
-        if (!failure) {
+        if (!err) {
                 take_findings(session, steal_evidence);
                 operation_take_evidence(session->operation, steal_evidence);
-                if (operation_next(session->operation) == OPERATION_FAILED)
-                        failure = operation_take_error(session->operation);
         }
-        bool wants_report = operation_next(session->operation) == OPERATION_REPORT;
-        session_post_outcome(session, failure, "collecting evidence", wants_report ? SESSION_EVENT_VBS_REPORT_NEEDED : SESSION_EVENT_EVIDENCE_READY);
+        post_collected(session, err_copy(err), "collecting evidence");
 }
 
 static void effect_collect(Session *session) {
-        Err *err = collector_link_quote(session->services.collector, operation_qualifying_data(session->operation), on_evidence, session,
-                                        &session->call);
+        Err *err = collector_link_quote(session->services.collector, operation_qualifying_data(session->operation), operation_challenge(session->operation),
+                                        on_evidence, session, &session->call);
         if (err)
                 session_post(session, SESSION_EVENT_FAILURE, err_wrap(err, "collecting evidence"));
 }
@@ -217,14 +234,29 @@ static void on_vbs_report(void *userdata, const Err *err, VsmReportKind kind, Sp
                 operation_take_failure(session->operation, err_copy(err));
         else
                 operation_take_report(session->operation, kind, report);
-        Err *failure = operation_next(session->operation) == OPERATION_FAILED ? operation_take_error(session->operation) : NULL;
-        session_post_outcome(session, failure, NULL, SESSION_EVENT_EVIDENCE_READY);
+        post_collected(session, NULL, NULL);
 }
 
 static void effect_get_vbs_report(Session *session) {
         Err *err = collector_link_report(session->services.collector, operation_report_data(session->operation), on_vbs_report, session, &session->call);
         if (err)
                 session_post(session, SESSION_EVENT_FAILURE, err_wrap(err, "getting a VBS report"));
+}
+
+static void on_signature(void *userdata, const Err *err, Span signature) {
+        Session *session = userdata;
+        session->call = NULL;
+        if (err)
+                operation_take_failure(session->operation, err_copy(err));
+        else
+                operation_take_signature(session->operation, signature);
+        post_collected(session, NULL, NULL);
+}
+
+static void effect_sign(Session *session) {
+        Err *err = collector_link_sign(session->services.collector, operation_signing_digest(session->operation), on_signature, session, &session->call);
+        if (err)
+                session_post(session, SESSION_EVENT_FAILURE, err_wrap(err, "signing the request"));
 }
 
 /* --- validation -------------------------------------------------------------------------------------------------- */
@@ -271,7 +303,7 @@ static Err *check_token(Session *session) {
         _cleanup_(profile_rules_done) ProfileRules rules = {};
         TRY(profile_rules_make(session->services.config, key_cache_keys(session->services.keys), now_sec(), &rules));
         rules.rules.nonce = bytes_span(&session->nonce);
-        rules.rules.request_key = session->request_key;
+        rules.rules.request_key = operation_attest_tpm_key(session->operation);
         session->token = token_free(session->token);
         return token_validate(span_from_string(operation_attest_tpm_token(session->operation)), &rules.rules, &session->token, NULL);
 }
@@ -356,6 +388,9 @@ static void session_run_effect(Session *session, SessionEffect effect) {
                 break;
         case SESSION_EFFECT_GET_VBS_REPORT:
                 effect_get_vbs_report(session);
+                break;
+        case SESSION_EFFECT_SIGN:
+                effect_sign(session);
                 break;
         case SESSION_EFFECT_CHECK_TOKEN:
                 effect_check_token(session);

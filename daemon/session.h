@@ -38,6 +38,7 @@ const Err *session_error(const Session *session);          /* FAILED and CANCELL
 const Token *session_token(const Session *session);        /* ATTESTED */
 const char *session_token_text(const Session *session);    /* ATTESTED */
 const char *session_request_key(const Session *session);   /* JWK text */
+EVP_PKEY *session_take_signing_key(Session *session);      /* its private part, handed over once; NULL of a key in the TPM */
 
 /* What the evidence of this session said about the machine. */
 typedef struct SessionFindings {

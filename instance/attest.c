@@ -73,15 +73,18 @@ static Err *answer_init(Service *service, const ServiceRequest *request, Service
 
 /* The token for a verdict, forged if a fault says so. */
 static Err *make_token(Service *service, const ServiceRequest *request, const AttestRequest *evidence, const Verdict *verdict, char **ret) {
-        _cleanup_free_ char *claims = NULL, *jwk = NULL;
+        _cleanup_free_ char *claims = NULL, *jwk = NULL, *request_key = NULL, *other_keys = NULL;
         TRY(report_policy_claims(verdict, evidence->custom_claims, &claims));
-        TRY(jwk_public_text(evidence->request_key->key, &jwk));
+        TRY(jwk_public_text(evidence->request_key.key->key, &jwk));
+        TRY(report_request_key(evidence, &request_key));
+        TRY(report_other_keys(evidence, &other_keys));
         Report report = {
                 .issuer = service->identity->url,
                 .rp_data = evidence->rp_data,
                 .nonce = evidence->rp_data,
                 .confirmed_jwk = jwk,
-                .request_jwk = jwk,
+                .request_key = request_key,
+                .other_keys = other_keys,
                 .policy_hash = service->policy_hash,
                 .policy_claims = claims,
         };

@@ -82,6 +82,13 @@ Err *message_open(Span body, Message *ret) {
         return NULL;
 }
 
+static void message_key_done(MessageKey *key) {
+        jwk_free(key->key);
+        bytes_done(&key->public);
+        bytes_done(&key->certification);
+        bytes_done(&key->signature);
+}
+
 AttestRequest *attest_request_free(AttestRequest *request) {
         if (!request)
                 return NULL;
@@ -92,7 +99,9 @@ AttestRequest *attest_request_free(AttestRequest *request) {
         bytes_done(&request->aik_certificate);
         EVP_PKEY_free(request->aik);
         bytes_done(&request->challenge);
-        jwk_free(request->request_key);
+        message_key_done(&request->request_key);
+        for (size_t i = 0; i < request->n_other_keys; i++)
+                message_key_done(&request->other_keys[i]);
         bytes_done(&request->payload);
         vsm_report_done(&request->vsm_report);
         json_unref(request->json);
@@ -197,20 +206,70 @@ static Err *parse_attestation(const Json *att_data, AttestRequest *request) {
         return json_get_base64url(current, "signature", &request->signature);
 }
 
-static Err *parse_request_key(const Json *att_data, AttestRequest *request) {
-        Json *key, *jwk, *info, *quote;
-        TRY(json_get_object(att_data, "request_key", &key));
-        TRY(json_get_object(key, "jwk", &jwk));
-        TRY(err_wrap(jwk_from_json(jwk, &request->request_key), "request_key.jwk"));
-        TRY(json_find_source(request->members_text, (const char *const[]) { "request_key", "jwk", NULL }, &request->jwk_text));
-        TRY(json_get_object(key, "info", &info));
-        if (json_get(info, "tpm_certify"))
-                return err_new(ERR_NOT_SUPPORTED, "request_key.info.tpm_certify is not supported by this instance");
-        TRY(json_get_object(info, "tpm_quote", &quote));
+static Err *parse_tpm_quote(const Json *info) {
+        Json *quote;
         const char *hash;
+        TRY(json_get_object(info, "tpm_quote", &quote));
         TRY(json_get_string(quote, "hash_alg", &hash));
         if (!string_equal(hash, HASH_NAME))
-                return err_new(ERR_NOT_SUPPORTED, "request_key.info.tpm_quote.hash_alg is \"%.32s\", only %s is supported", hash, HASH_NAME);
+                return err_new(ERR_NOT_SUPPORTED, "info.tpm_quote.hash_alg is \"%.32s\", only %s is supported", hash, HASH_NAME);
+        return NULL;
+}
+
+static Err *parse_tpm_certify(const Json *info, MessageKey *key) {
+        Json *certify;
+        TRY(json_get_object(info, "tpm_certify", &certify));
+        TRY(json_get_base64url(certify, "public", &key->public));
+        TRY(json_get_base64url(certify, "certification", &key->certification));
+        TRY(json_get_base64url(certify, "signature", &key->signature));
+        key->is_certified = true;
+        return NULL;
+}
+
+static Err *parse_jwk(const Json *json, MessageKey *key) {
+        Json *jwk;
+        TRY(json_get_object(json, "jwk", &jwk));
+        return err_wrap(jwk_from_json(jwk, &key->key), "jwk");
+}
+
+/* With a TPM the request key must be bound, in one of two ways. */
+static Err *parse_request_key(const Json *att_data, AttestRequest *request) {
+        Json *key, *info;
+        MessageKey *ret = &request->request_key;
+        TRY(json_get_object(att_data, "request_key", &key));
+        TRY(json_get_object(key, "info", &info));
+        bool by_certify = json_get(info, "tpm_certify"), by_quote = json_get(info, "tpm_quote");
+        if (by_certify && by_quote)
+                return err_new(ERR_EVIDENCE_MALFORMED, "request_key.info has both tpm_certify and tpm_quote");
+        Err *err = parse_jwk(key, ret);
+        if (!err)
+                err = by_certify ? err_wrap(parse_tpm_certify(info, ret), "info.tpm_certify") : parse_tpm_quote(info);
+        TRY(err_wrap(err, "request_key"));
+        return json_find_source(request->members_text, (const char *const[]) { "request_key", "jwk", NULL }, &request->jwk_text);
+}
+
+static Err *parse_other_key(const Json *json, MessageKey *ret) {
+        Json *info;
+        TRY(parse_jwk(json, ret));
+        if (!json_get(json, "info"))
+                return NULL;
+        TRY(json_get_object(json, "info", &info));
+        if (json_get(info, "tpm_quote"))
+                return err_new(ERR_EVIDENCE_MALFORMED, "info.tpm_quote is for the request key alone");
+        return err_wrap(parse_tpm_certify(info, ret), "info.tpm_certify");
+}
+
+static Err *parse_other_keys(const Json *att_data, AttestRequest *request) {
+        Json *list;
+        if (!json_get(att_data, "other_keys"))
+                return NULL;
+        TRY(json_get_array(att_data, "other_keys", &list));
+        if (json_object_array_length(list) > EVIDENCE_OTHER_KEYS_MAX)
+                return err_new(ERR_EVIDENCE_MALFORMED, "other_keys has more than %d elements", EVIDENCE_OTHER_KEYS_MAX);
+        for (size_t i = 0; i < json_object_array_length(list); i++) {
+                request->n_other_keys = i + 1;
+                TRY(err_wrap(parse_other_key(json_object_array_get_idx(list, i), &request->other_keys[i]), "other_keys[%zu]", i));
+        }
         return NULL;
 }
 
@@ -286,9 +345,7 @@ static Err *parse_att_data(const Json *att_data, AttestRequest *request) {
         }
         TRY(parse_attestation(att_data, request));
         TRY(parse_request_key(att_data, request));
-        Json *others = json_get(att_data, "other_keys");
-        if (others && !(json_is_array(others) && json_object_array_length(others) == 0))
-                return err_new(ERR_NOT_SUPPORTED, "other_keys are not supported by this instance");
+        TRY(parse_other_keys(att_data, request));
         return parse_custom_claims(att_data, request);
 }
 
@@ -337,7 +394,7 @@ Err *attest_request_open(const char *text, AttestRequest **ret) {
         TRY(err_wrap(jws_check_header(jws, JOSE_ALG_BIT(JOSE_ALG_PS256)), "the header of payload.request"));
         _cleanup_(attest_request_freep) AttestRequest *request = NULL;
         TRY(attest_request_parse(&jws->payload, &request));
-        TRY(err_wrap(jws_verify(jws, JOSE_ALG_BIT(JOSE_ALG_PS256), request->request_key),
+        TRY(err_wrap(jws_verify(jws, JOSE_ALG_BIT(JOSE_ALG_PS256), request->request_key.key),
                      "the signature of payload.request with att_data.request_key.jwk"));
         *ret = steal_ptr(&request);
         return NULL;

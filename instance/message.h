@@ -34,6 +34,13 @@ typedef struct MessageLog {
         Bytes bytes;
 } MessageLog;
 
+/* A key of the TPM as the request shows it. */
+typedef struct MessageKey {
+        Jwk *key;
+        bool is_certified;           /* by tpm_certify; the three below */
+        Bytes public, certification, signature;
+} MessageKey;
+
 typedef enum ClaimType { CLAIM_STRING, CLAIM_INTEGER, CLAIM_BOOLEAN } ClaimType;
 
 /* An attestation request, taken apart; nothing in it is believed yet. Strings are borrowed from json. */
@@ -42,7 +49,9 @@ typedef struct AttestRequest {
         Bytes payload;               /* text of json; the two below point into it */
         Span members_text;           /* what a VBS report vouches for: report_signed of a vbs request; else att_data; with both braces */
         Span jwk_text;               /* the request key as it was written: this text is hashed */
-        Jwk *request_key;
+        MessageKey request_key;      /* not certified: bound by the quote (tpm_quote) */
+        MessageKey other_keys[EVIDENCE_OTHER_KEYS_MAX];
+        size_t n_other_keys;
         Bytes challenge;
         const char *service_context;
         const char *rp_id, *rp_data; /* NULL if absent */
@@ -59,7 +68,7 @@ AttestRequest *attest_request_free(AttestRequest *request);
 DEFINE_CLEANUP(AttestRequest, attest_request_free)
 
 /* Parses the payload of the JWS; takes payload, also on failure. Errors: JSON_*, BASE64_INVALID, KEY_INVALID, EVIDENCE_MALFORMED,
- * NOT_SUPPORTED (boot_attestation, other_keys, tpm_certify, other hash algorithms than sha-256). */
+ * NOT_SUPPORTED (boot_attestation, other hash algorithms than sha-256). */
 Err *attest_request_parse(Bytes *steal_payload, AttestRequest **ret) _must_check_;
 /* The whole of message 3: form of the JWS, header, payload, and the signature with the key that the payload brings: proof that the
  * client has that key, no more. Errors: those above and TOKEN_*. */

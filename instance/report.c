@@ -6,6 +6,7 @@
 
 #include "base/writer.h"
 #include "jose/jws.h"
+#include "tcg/quote.h"
 
 #define POLICY_TEXT_FORMAT                                                                                                                 \
         "version=1.1;\n"                                                                                                                   \
@@ -110,6 +111,52 @@ Err *report_policy_claims(const Verdict *verdict, const Json *custom_claims, cha
         return json_to_string(claims, ret);
 }
 
+static Err *write_policy_object(Writer *writer, const MessageKey *key) {
+        TpmPublic public;
+        TRY(tpm_public_parse(bytes_span(&key->public), &public));
+        writer_format(writer, ",\"info\":{\"tpm_certify\":{\"name_alg\":%u,\"obj_attr\":%" PRIu32, (unsigned) public.name_alg, public.attributes);
+        if (public.auth_policy.size > 0) {
+                writer_string(writer, ",\"auth_policy\":\"");
+                writer_base64url(writer, public.auth_policy);
+                writer_string(writer, "\"");
+        }
+        writer_string(writer, "}}");
+        return NULL;
+}
+
+static Err *write_key(Writer *writer, const MessageKey *key, bool is_request_key) {
+        _cleanup_free_ char *jwk = NULL;
+        TRY(jwk_public_text(key->key->key, &jwk));
+        writer_format(writer, "{\"jwk\":%s", jwk);
+        if (key->is_certified)
+                TRY(write_policy_object(writer, key));
+        else if (is_request_key)
+                writer_string(writer, ",\"info\":{\"tpm_quote\":{\"hash_alg\":\"sha-256\"}}");
+        writer_string(writer, "}");
+        return NULL;
+}
+
+Err *report_request_key(const AttestRequest *request, char **ret) {
+        _cleanup_writer_ Writer writer = {};
+        TRY(write_key(&writer, &request->request_key, /* is_request_key= */ true));
+        return writer_finish_string(&writer, ret);
+}
+
+Err *report_other_keys(const AttestRequest *request, char **ret) {
+        _cleanup_writer_ Writer writer = {};
+        if (request->n_other_keys == 0) {
+                *ret = NULL;
+                return NULL;
+        }
+        writer_string(&writer, "[");
+        for (size_t i = 0; i < request->n_other_keys; i++) {
+                writer_string(&writer, i > 0 ? "," : "");
+                TRY(write_key(&writer, &request->other_keys[i], /* is_request_key= */ false));
+        }
+        writer_string(&writer, "]");
+        return writer_finish_string(&writer, ret);
+}
+
 Err *report_init(Report *report, int64_t now_sec, uint64_t lifetime_sec) {
         uint8_t id[20];
         if (RAND_bytes(id, sizeof(id)) != 1)
@@ -136,7 +183,9 @@ Err *report_claims_text(const Report *report, Bytes *ret) {
                 writer_json_string(&writer, span_from_string(report->nonce));
         }
         writer_format(&writer, ",\"cnf\":{\"jwk\":%s},\"x-ms-policy-hash\":\"%s\"", report->confirmed_jwk, report->policy_hash);
-        writer_format(&writer, ",\"x-ms-tpm-request-key\":{\"jwk\":%s,\"info\":{\"tpm_quote\":{\"hash_alg\":\"sha-256\"}}}", report->request_jwk);
+        writer_format(&writer, ",\"x-ms-tpm-request-key\":%s", report->request_key);
+        if (report->other_keys)
+                writer_format(&writer, ",\"x-ms-tpm-other-keys\":%s", report->other_keys);
         writer_format(&writer, ",\"x-ms-policy\":%s}", report->policy_claims);
         return writer_finish(&writer, ret);
 }

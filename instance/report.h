@@ -1,7 +1,7 @@
 /* The attestation token for TPM evidence, in the real service's shape.
  *
  * Header {typ, alg, x5c of three, kid}; claims in this order, as in both public samples: nbf exp iat iss jti ver x-ms-ver rp_data nonce cnf
- * x-ms-policy-hash x-ms-tpm-request-key x-ms-policy; minified. nbf is 300 s before iat. rp_data and nonce are there only if the request had
+ * x-ms-policy-hash x-ms-tpm-request-key x-ms-tpm-other-keys x-ms-policy; minified. nbf is 300 s before iat. rp_data and nonce are there only if the request had
  * rp_data. x-ms-policy holds what the policy issues. */
 #pragma once
 
@@ -21,6 +21,11 @@ Err *report_policy_hash(const char *policy_text, char **ret) _must_check_;
  * has the name of one of the service's own. */
 Err *report_policy_claims(const Verdict *verdict, const Json *custom_claims, char **ret) _must_check_;
 
+/* The claims about the keys of a request that was verified, as JSON text: {jwk, info} with info {tpm_quote {hash_alg}} or {tpm_certify {name_alg, obj_attr,
+ * auth_policy?}}; the others as an array, *ret NULL if there are none. */
+Err *report_request_key(const AttestRequest *request, char **ret) _must_check_;
+Err *report_other_keys(const AttestRequest *request, char **ret) _must_check_;
+
 /* Claims before they become text; all strings are borrowed. */
 typedef struct Report {
         int64_t not_before, expires, issued;
@@ -28,7 +33,8 @@ typedef struct Report {
         char id[41];
         const char *rp_data, *nonce;    /* NULL: left out */
         const char *confirmed_jwk;      /* of cnf */
-        const char *request_jwk;        /* of x-ms-tpm-request-key */
+        const char *request_key;        /* x-ms-tpm-request-key: JSON */
+        const char *other_keys;         /* x-ms-tpm-other-keys: JSON; NULL: left out */
         const char *policy_hash;
         const char *policy_claims;
 } Report;

@@ -17,19 +17,28 @@ void verdict_done(Verdict *verdict) {
         json_unrefp(&verdict->vsm_claims);
 }
 
+/* A key that the AIK certifies needs no place in the quote. */
+static Err *expected_extra_data(const AttestRequest *request, Span challenge, Bytes *ret) {
+        _cleanup_free_ char *jwk_text = NULL;
+        Digest digest;
+        if (request->request_key.is_certified)
+                return bytes_copy(challenge, ret);
+        TRY(string_copy_span(request->jwk_text, &jwk_text));
+        TRY(attest_tpm_qualifying_data(jwk_text, challenge, &digest));
+        return bytes_copy(digest_span(&digest), ret);
+}
+
 static Err *check_quote(const AttestRequest *request, Span challenge, const VerifyRules *rules, Verdict *verdict) {
         if (!span_equal(bytes_span(&request->challenge), challenge))
                 return err_new(ERR_CHALLENGE_INVALID, "att_data.challenge is not the one that service_context was issued with");
-        _cleanup_free_ char *jwk_text = NULL;
-        Digest qualifying;
-        TRY(string_copy_span(request->jwk_text, &jwk_text));
-        TRY(attest_tpm_qualifying_data(jwk_text, challenge, &qualifying));
+        _cleanup_bytes_ Bytes qualifying = {};
+        TRY(expected_extra_data(request, challenge, &qualifying));
         TpmSignature signature;
         TRY(tpm_signature_parse(bytes_span(&request->signature), &signature));
         if (signature.hash_alg == HASH_SHA1)
                 return err_new(ERR_QUOTE_SIGNATURE_INVALID, "the quote is signed over SHA-1, which proves nothing any more");
         TpmAttest attest;
-        TRY(quote_verify(bytes_span(&request->quote), bytes_span(&request->signature), request->aik, digest_span(&qualifying),
+        TRY(quote_verify(bytes_span(&request->quote), bytes_span(&request->signature), request->aik, bytes_span(&qualifying),
                          &request->pcrs, &attest));
         verdict->reset_count = attest.reset_count;
         verdict->restart_count = attest.restart_count;
@@ -40,6 +49,31 @@ static Err *check_quote(const AttestRequest *request, Span challenge, const Veri
         TRY(pcr_selection_to_string(&attest.selection, &quoted));
         TRY(pcr_mask_to_string(rules->required_pcrs, &required));
         return err_new(ERR_QUOTE_PCR_MISMATCH, "the quote covers %s, but one bank must have all of the PCRs %s", quoted, required);
+}
+
+/* The jwk is the key of the public area, and the AIK vouches for that area over the challenge. */
+static Err *check_certified_key(const MessageKey *key, EVP_PKEY *aik, Span challenge) {
+        _cleanup_(pkey_freep) EVP_PKEY *certified = NULL;
+        TpmPublic public;
+        TpmSignature signature;
+        TRY(tpm_signature_parse(bytes_span(&key->signature), &signature));
+        if (signature.hash_alg == HASH_SHA1)
+                return err_new(ERR_QUOTE_SIGNATURE_INVALID, "the certification is signed over SHA-1, which proves nothing any more");
+        TRY(certify_verify(bytes_span(&key->certification), bytes_span(&key->signature), aik, challenge, bytes_span(&key->public)));
+        TRY(tpm_public_parse(bytes_span(&key->public), &public));
+        TRY(tpm_public_to_pkey(&public, &certified));
+        if (!jwk_same_key(key->key->key, certified))
+                return err_new(ERR_KEY_INVALID, "the jwk is another key than the public area has");
+        return NULL;
+}
+
+static Err *check_keys(const AttestRequest *request, Span challenge) {
+        if (request->request_key.is_certified)
+                TRY(err_wrap(check_certified_key(&request->request_key, request->aik, challenge), "request_key.info.tpm_certify"));
+        for (size_t i = 0; i < request->n_other_keys; i++)
+                if (request->other_keys[i].is_certified)
+                        TRY(err_wrap(check_certified_key(&request->other_keys[i], request->aik, challenge), "other_keys[%zu].info.tpm_certify", i));
+        return NULL;
 }
 
 static Err *hash_aik(const AttestRequest *request, Verdict *verdict) {
@@ -164,6 +198,7 @@ Err *verify_request(const AttestRequest *request, Span challenge, const VerifyRu
         if (request->pcrs.n_banks == 0)
                 return err_new(ERR_EVIDENCE_MALFORMED, "pcrs has no bank");
         TRY(check_quote(request, challenge, rules, &verdict));
+        TRY(check_keys(request, challenge));
         TRY(hash_aik(request, &verdict));
         TRY(check_aik_certificate(request, rules, &verdict));
         TRY(check_logs(request, &verdict));

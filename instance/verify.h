@@ -2,7 +2,7 @@
  *
  * Refused: a quote that is not signed by aik_pub, is about another challenge or request key, selects fewer PCRs than required or does
  * not give the digest of the values that were sent; logs that do not parse; an IMA list that does not yield PCR 10 in every quoted bank;
- * an AIK certificate for another key; a VBS report for another request or, of a paravisor, another AIK. Claims: which PCRs the firmware log explains, SecureBoot as measured, whether the AIK's
+ * an AIK certificate for another key; a key that the AIK does not certify over the challenge, or that is another one than its jwk; a VBS report for another request or, of a paravisor, another AIK. Claims: which PCRs the firmware log explains, SecureBoot as measured, whether the AIK's
  * certificate is in date and of a known issuer. */
 #pragma once
 
@@ -29,6 +29,6 @@ typedef struct Verdict {
 void verdict_done(Verdict *verdict);
 #define _cleanup_verdict_ _cleanup_(verdict_done)
 
-/* challenge is the one out of the service context. Errors: CHALLENGE_INVALID, QUOTE_*, EVIDENCE_MALFORMED, EVENTLOG_MALFORMED,
+/* challenge is the one out of the service context. Errors: CHALLENGE_INVALID, QUOTE_*, KEY_INVALID, EVIDENCE_MALFORMED, EVENTLOG_MALFORMED,
  * LOG_EMPTY, LOG_TRUNCATED, IMA_MALFORMED, IMA_MISMATCH, AIK_CERTIFICATE_INVALID, VBS_REPORT_*, PARAVISOR_REPORT_*. */
 Err *verify_request(const AttestRequest *request, Span challenge, const VerifyRules *rules, Verdict *ret) _must_check_;

@@ -14,7 +14,7 @@
 /* One round's state. */
 typedef struct Round {
         EvidenceMaker *maker;
-        Span qualifying;
+        Span qualifying, certify;
         Aik aik;
         PcrSelection selection;
         Bytes attest_bytes, signature_bytes;
@@ -47,6 +47,7 @@ Err *evidence_maker_new(const Config *config, const char *state_directory, Evide
         maker->boot_log = maker->ima_log = maker->systemd_log = (LogFile) LOG_FILE_NONE;
         TRY(tpm_context_new(config->tcti, &maker->context));
         TRY(own_key_init(state_directory, config->aik_algorithm, &maker->own));
+        TRY(request_key_init(state_directory, &maker->request_key));
         TRY(log_file_init(EVIDENCE_LOG_TCG, config->boot_log, config->boot_log_policy == LOG_POLICY_OFF, &maker->boot_log));
         TRY(log_file_init(EVIDENCE_LOG_IMA, config->ima_log, config->ima_log_policy == LOG_POLICY_OFF, &maker->ima_log));
         TRY(log_file_init(EVIDENCE_LOG_TCG, config->systemd_log, /* is_off= */ false, &maker->systemd_log));
@@ -59,6 +60,7 @@ EvidenceMaker *evidence_maker_free(EvidenceMaker *maker) {
                 return NULL;
         tpm_context_free(maker->context);
         own_key_done(&maker->own);
+        request_key_done(&maker->request_key);
         log_file_done(&maker->boot_log);
         log_file_done(&maker->ima_log);
         log_file_done(&maker->systemd_log);
@@ -315,6 +317,25 @@ static void move_logs(Round *round, Evidence *evidence) {
         add_log(evidence, EVIDENCE_LOG_IMA, &round->ima, round->ima_replay.size);
 }
 
+/* Keys of the TPM that go along, certified. */
+static Err *certify_request_key(Round *round, EvidenceKey *ret) {
+        TpmContext *context = round->maker->context;
+        _cleanup_tpm_object_ TpmObject object = TPM_OBJECT_NONE;
+        _cleanup_bytes_ Bytes public = {};
+        TRY(request_key_load(&round->maker->request_key, context, &object, &public));
+        return key_certify(context, round->aik.object.handle, bytes_span(&round->aik.public), object.handle, bytes_span(&public), round->certify, ret);
+}
+
+static Err *add_keys(Round *round, Evidence *evidence) {
+        const Config *config = round->maker->config;
+        if (round->certify.size == 0)
+                return NULL;
+        if (config->request_key == REQUEST_KEY_TPM)
+                TRY(err_wrap(certify_request_key(round, &evidence->request_key), "certifying the request key"));
+        return other_keys_collect(round->maker->context, config->other_keys, round->aik.object.handle, bytes_span(&round->aik.public), round->certify,
+                                  evidence);
+}
+
 static Err *make_evidence(Round *round, Evidence **ret) {
         _cleanup_(evidence_freep) Evidence *evidence = calloc(1, sizeof(Evidence));
         if (!evidence)
@@ -327,6 +348,7 @@ static Err *make_evidence(Round *round, Evidence **ret) {
         TRY(err_wrap(aik_verify_quote(bytes_span(&round->aik.public), bytes_span(&round->attest_bytes), bytes_span(&round->signature_bytes),
                                       round->qualifying, &round->values, NULL),
                      "checking the quote that the TPM has made"));
+        TRY(add_keys(round, evidence));
         evidence->pcrs = round->values;
         evidence->reset_count = round->attest.reset_count;
         evidence->restart_count = round->attest.restart_count;
@@ -342,7 +364,7 @@ static Err *make_evidence(Round *round, Evidence **ret) {
 }
 
 typedef struct QuoteRequest {
-        Span qualifying;
+        Span qualifying, certify;
         Evidence *evidence;
 } QuoteRequest;
 
@@ -350,7 +372,7 @@ static Err *quote_round(EvidenceMaker *maker, void *userdata) {
         QuoteRequest *request = userdata;
         const AikOptions options = { .handle = maker->config->aik_handle, .certificate = maker->config->aik_certificate };
         _cleanup_(round_done) Round round = {
-                .maker = maker, .qualifying = request->qualifying, .aik = AIK_NONE, .ima = LOG_COPY_NONE, .boot = LOG_COPY_NONE,
+                .maker = maker, .qualifying = request->qualifying, .certify = request->certify, .aik = AIK_NONE, .ima = LOG_COPY_NONE, .boot = LOG_COPY_NONE,
         };
         TRY(evidence_maker_select(maker, &round.selection));
         TRY(aik_load(maker->context, &options, &maker->own, &round.aik));
@@ -359,9 +381,29 @@ static Err *quote_round(EvidenceMaker *maker, void *userdata) {
         return make_evidence(&round, &request->evidence);
 }
 
-Err *evidence_maker_quote(EvidenceMaker *maker, Span qualifying, Evidence **ret) {
-        QuoteRequest request = { .qualifying = qualifying };
+Err *evidence_maker_quote(EvidenceMaker *maker, Span qualifying, Span certify, Evidence **ret) {
+        QuoteRequest request = { .qualifying = qualifying, .certify = certify };
         TRY(evidence_maker_run(maker, quote_round, &request));
         *ret = request.evidence;
         return NULL;
+}
+
+typedef struct SignRequest {
+        Span digest;
+        Bytes *ret_signature;
+} SignRequest;
+
+static Err *sign(EvidenceMaker *maker, void *userdata) {
+        const SignRequest *request = userdata;
+        _cleanup_tpm_object_ TpmObject object = TPM_OBJECT_NONE;
+        _cleanup_bytes_ Bytes public = {};
+        TRY(request_key_load(&maker->request_key, maker->context, &object, &public));
+        return request_key_sign(&maker->request_key, maker->context, object.handle, bytes_span(&public), request->digest, request->ret_signature);
+}
+
+Err *evidence_maker_sign(EvidenceMaker *maker, Span digest, Bytes *ret_signature) {
+        SignRequest request = { digest, ret_signature };
+        if (maker->config->request_key != REQUEST_KEY_TPM)
+                return err_new(ERR_NOT_SUPPORTED, "there is no request key in the TPM; RequestKey=tpm makes one");
+        return err_wrap(evidence_maker_run(maker, sign, &request), "signing with the request key");
 }

@@ -1,8 +1,7 @@
 /* Attestation keys that stand wrapped in a file and are loaded for each use.
  *
  * The one of our own is made once in the TPM and kept in the state directory: a restricted signing key (RSASSA with SHA-256; ECDSA with SHA-256 on
- * P-256 and SHA-384 on P-384) under a storage primary key of the owner hierarchy. The primary comes from the TCG's standard template, so
- * the TPM derives the same one each time and nothing has to be kept for it; no persistent handle is taken.
+ * P-256 and SHA-384 on P-384), kept as wrapped-key.h says.
  *
  * Each algorithm has a file of its own (aik.tpm2b for RSA-2048, aik-ecc-p256.tpm2b …): whoever tries another one and goes back has the key, and
  * with it the identity and the certificates, that he had before. */

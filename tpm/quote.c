@@ -7,7 +7,7 @@
 
 #define SIGNATURE_SIZE_MAX 2048
 
-static Err *qualifying_to_tss(Span qualifying, TPM2B_DATA *ret) {
+Err *quote_qualifying_to_tss(Span qualifying, TPM2B_DATA *ret) {
         *ret = (TPM2B_DATA) {};
         if (qualifying.size > sizeof(ret->buffer))
                 return err_new(ERR_INVALID_ARGUMENT, "the qualifying data has %zu bytes, at most %zu are possible", qualifying.size, sizeof(ret->buffer));
@@ -17,13 +17,13 @@ static Err *qualifying_to_tss(Span qualifying, TPM2B_DATA *ret) {
         return NULL;
 }
 
-static Err *signature_from_tss(const TPMT_SIGNATURE *signature, Bytes *ret) {
+Err *quote_signature_from_tss(const TPMT_SIGNATURE *signature, Bytes *ret) {
         _cleanup_bytes_ Bytes room = {};
         size_t size = 0;
         TRY(bytes_alloc(SIGNATURE_SIZE_MAX, &room));
         TSS2_RC rc = Tss2_MU_TPMT_SIGNATURE_Marshal(signature, room.data, room.size, &size);
         if (rc != TSS2_RC_SUCCESS)
-                return err_new_native(ERR_QUOTE_MALFORMED, ERR_DOMAIN_TSS, rc, "the quote's signature does not marshal");
+                return err_new_native(ERR_QUOTE_MALFORMED, ERR_DOMAIN_TSS, rc, "the TPM's signature does not marshal");
         return bytes_copy(span_make(room.data, size), ret);
 }
 
@@ -34,11 +34,11 @@ Err *quote_pcrs(TpmContext *context, ESYS_TR key, Span qualifying, const PcrSele
         _cleanup_free_ TPM2B_ATTEST *attest = NULL;
         _cleanup_free_ TPMT_SIGNATURE *signature = NULL;
         _cleanup_bytes_ Bytes attest_bytes = {};
-        TRY(qualifying_to_tss(qualifying, &data));
+        TRY(quote_qualifying_to_tss(qualifying, &data));
         TRY(TPM_CALL(context, "TPM2_Quote",
                      Esys_Quote(context->esys, key, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, &data, &scheme, &pcrs, &attest, &signature)));
         TRY(bytes_copy(span_make(attest->attestationData, attest->size), &attest_bytes));
-        TRY(signature_from_tss(signature, ret_signature));
+        TRY(quote_signature_from_tss(signature, ret_signature));
         *ret_attest = bytes_steal(&attest_bytes);
         return NULL;
 }

@@ -93,6 +93,34 @@ static int append_logs(sd_bus_message *m, const char *key, const Evidence *evide
         return r < 0 ? r : close_value(m);
 }
 
+static int append_key(sd_bus_message *m, const EvidenceKey *key) {
+        const Bytes *const parts[] = { &key->public, &key->certification, &key->signature };
+        int r = sd_bus_message_open_container(m, 'r', "ayayay");
+        for (size_t i = 0; r >= 0 && i < N_ELEMENTS(parts); i++)
+                r = sd_bus_message_append_array(m, 'y', parts[i]->data, parts[i]->size);
+        return r < 0 ? r : sd_bus_message_close_container(m);
+}
+
+static int append_request_key(sd_bus_message *m, const EvidenceKey *key) {
+        if (key->public.size == 0)
+                return 0;
+        int r = open_value(m, "request-key", "(ayayay)");
+        if (r >= 0)
+                r = append_key(m, key);
+        return r < 0 ? r : close_value(m);
+}
+
+static int append_other_keys(sd_bus_message *m, const Evidence *evidence) {
+        int r = open_value(m, "other-keys", "a(ayayay)");
+        if (r >= 0)
+                r = sd_bus_message_open_container(m, 'a', "(ayayay)");
+        for (size_t i = 0; r >= 0 && i < evidence->n_other_keys; i++)
+                r = append_key(m, &evidence->other_keys[i]);
+        if (r >= 0)
+                r = sd_bus_message_close_container(m);
+        return r < 0 ? r : close_value(m);
+}
+
 #define APPEND(r, expression) ((r) >= 0 ? (expression) : (r))
 
 static int append_info(sd_bus_message *m, const CollectorInfo *info) {
@@ -131,7 +159,9 @@ static int append_evidence(sd_bus_message *m, const Evidence *evidence) {
         r = APPEND(r, sd_bus_message_append(m, "{sv}", "ima-entries", "t", evidence->n_ima_entries));
         r = APPEND(r, append_u32(m, "reset-count", evidence->reset_count));
         r = APPEND(r, append_u32(m, "restart-count", evidence->restart_count));
-        return APPEND(r, append_u32(m, "quote-retries", evidence->n_quote_retries));
+        r = APPEND(r, append_u32(m, "quote-retries", evidence->n_quote_retries));
+        r = APPEND(r, append_request_key(m, &evidence->request_key));
+        return APPEND(r, append_other_keys(m, evidence));
 }
 
 int reply_append_info(sd_bus_message *reply, const CollectorInfo *info) {

@@ -67,20 +67,51 @@ static int method_get_info(sd_bus_message *call, void *userdata, sd_bus_error *e
         return send_reply(call, reply, r);
 }
 
+static int read_bytes_variant(sd_bus_message *call, Span *ret) {
+        const void *data;
+        size_t size;
+        int r = sd_bus_message_enter_container(call, 'v', "ay");
+        if (r >= 0)
+                r = sd_bus_message_read_array(call, 'y', &data, &size);
+        if (r >= 0)
+                *ret = span_make(data, size);
+        return r < 0 ? r : sd_bus_message_exit_container(call);
+}
+
+/* A string (s) or bytes (ay) of that name, borrowed; other options are passed over. */
+static int read_option(sd_bus_message *call, const char *wanted, const char **ret_text, Span *ret_bytes) {
+        int r = sd_bus_message_enter_container(call, 'a', "{sv}");
+        while (r >= 0 && (r = sd_bus_message_enter_container(call, 'e', "sv")) > 0) {
+                const char *name;
+                r = sd_bus_message_read_basic(call, 's', &name);
+                if (r >= 0 && !string_equal(name, wanted))
+                        r = sd_bus_message_skip(call, "v");
+                else if (r >= 0 && ret_text)
+                        r = sd_bus_message_read(call, "v", "s", ret_text);
+                else if (r >= 0)
+                        r = read_bytes_variant(call, ret_bytes);
+                if (r >= 0)
+                        r = sd_bus_message_exit_container(call);
+        }
+        return r < 0 ? r : sd_bus_message_exit_container(call);
+}
+
 static int method_quote(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Service *service = userdata;
         _cleanup_(evidence_freep) Evidence *evidence = NULL;
         _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        Span certify = {};
         const void *data;
         size_t size;
         int r = sd_bus_message_read_array(call, 'y', &data, &size);
         if (r >= 0)
-                r = sd_bus_message_skip(call, "a{sv}");   /* no options yet */
+                r = read_option(call, "certify", NULL, &certify);
         if (r < 0)
                 return r;
-        Err *err = evidence_maker_quote(service->maker, span_make(data, size), &evidence);
+        Err *err = evidence_maker_quote(service->maker, span_make(data, size), certify, &evidence);
         if (err)
                 return reply_error(call, err);
+        show_notice(service, service->maker->request_key.notice);
         r = sd_bus_message_new_method_return(call, &reply);
         if (r >= 0)
                 r = reply_append_evidence(reply, evidence);
@@ -110,19 +141,25 @@ static int method_get_vbs_report(sd_bus_message *call, void *userdata, sd_bus_er
         return send_reply(call, reply, r);
 }
 
-/* Options that are not known are passed over. */
-static int read_algorithm(sd_bus_message *call, const char **ret) {
-        *ret = "auto";
-        int r = sd_bus_message_enter_container(call, 'a', "{sv}");
-        while (r >= 0 && (r = sd_bus_message_enter_container(call, 'e', "sv")) > 0) {
-                const char *name;
-                r = sd_bus_message_read_basic(call, 's', &name);
-                if (r >= 0)
-                        r = string_equal(name, "algorithm") ? sd_bus_message_read(call, "v", "s", ret) : sd_bus_message_skip(call, "v");
-                if (r >= 0)
-                        r = sd_bus_message_exit_container(call);
-        }
-        return r < 0 ? r : sd_bus_message_exit_container(call);
+static int method_sign(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Service *service = userdata;
+        _cleanup_bytes_ Bytes signature = {};
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        const void *data;
+        size_t size;
+        int r = sd_bus_message_read_array(call, 'y', &data, &size);
+        if (r >= 0)
+                r = sd_bus_message_skip(call, "a{sv}");   /* no options yet */
+        if (r < 0)
+                return r;
+        Err *err = evidence_maker_sign(service->maker, span_make(data, size), &signature);
+        if (err)
+                return reply_error(call, err);
+        show_notice(service, service->maker->request_key.notice);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', signature.data, signature.size);
+        return send_reply(call, reply, r);
 }
 
 static int method_get_endorsement_key(sd_bus_message *call, void *userdata, sd_bus_error *error) {
@@ -130,8 +167,8 @@ static int method_get_endorsement_key(sd_bus_message *call, void *userdata, sd_b
         _cleanup_(collector_endorsement_done) CollectorEndorsement endorsement = {};
         _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
         EndorsementAlgorithm algorithm;
-        const char *text;
-        int r = read_algorithm(call, &text);
+        const char *text = "auto";
+        int r = read_option(call, "algorithm", &text, NULL);
         if (r < 0)
                 return r;
         Err *err = endorsement_algorithm_from_string(text, &algorithm);
@@ -186,6 +223,8 @@ static const sd_bus_vtable vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetVbsReport", SD_BUS_ARGS("ay", user_data, "a{sv}", options), SD_BUS_RESULT("s", kind, "ay", report),
                                 method_get_vbs_report, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Sign", SD_BUS_ARGS("ay", digest, "a{sv}", options), SD_BUS_RESULT("ay", signature), method_sign,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetEndorsementKey", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", key), method_get_endorsement_key,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ActivateCredential", SD_BUS_ARGS("ay", id_object, "ay", encrypted_secret, "a{sv}", options),

@@ -381,7 +381,7 @@ static void do_send(Operation *operation, const TransportOptions *options, const
 
 static void do_quote(Operation *operation, const DriverCallbacks *callbacks) {
         Evidence *evidence = NULL;
-        Err *err = callbacks->quote ? callbacks->quote(callbacks->userdata, operation_qualifying_data(operation), &evidence)
+        Err *err = callbacks->quote ? callbacks->quote(callbacks->userdata, operation_qualifying_data(operation), operation_challenge(operation), &evidence)
                                     : err_new(ERR_INTERNAL, "the driver has nobody to ask for a quote");
         if (err)
                 operation_take_failure(operation, err);
@@ -398,6 +398,16 @@ static void do_report(Operation *operation, const DriverCallbacks *callbacks) {
                 operation_take_failure(operation, err);
         else
                 operation_take_report(operation, kind, bytes_span(&report));
+}
+
+static void do_sign(Operation *operation, const DriverCallbacks *callbacks) {
+        _cleanup_bytes_ Bytes signature = {};
+        Err *err = callbacks->sign ? callbacks->sign(callbacks->userdata, operation_signing_digest(operation), &signature)
+                                   : err_new(ERR_INTERNAL, "the driver has nobody to ask for a signature");
+        if (err)
+                operation_take_failure(operation, err);
+        else
+                operation_take_signature(operation, bytes_span(&signature));
 }
 
 Err *driver_run(Operation *operation, const TransportOptions *options, const DriverCallbacks *callbacks) {
@@ -418,6 +428,9 @@ Err *driver_run(Operation *operation, const TransportOptions *options, const Dri
                         break;
                 case OPERATION_REPORT:
                         do_report(operation, callbacks);
+                        break;
+                case OPERATION_SIGN:
+                        do_sign(operation, callbacks);
                         break;
                 case OPERATION_DONE:
                         return NULL;

@@ -26,9 +26,11 @@ Err *transfer_result(Transfer *transfer, CURLcode code) _must_check_;
 
 typedef struct DriverCallbacks {
         /* Called for OPERATION_QUOTE; blocks. */
-        Err *(*quote)(void *userdata, Span qualifying_data, Evidence **ret);
+        Err *(*quote)(void *userdata, Span qualifying_data, Span challenge, Evidence **ret);
         /* Called for OPERATION_REPORT; blocks. May be NULL if no operation asks for it. */
         Err *(*report)(void *userdata, Span user_data, VsmReportKind *ret_kind, Bytes *ret_report);
+        /* Called for OPERATION_SIGN; blocks. May be NULL if no operation asks for it. */
+        Err *(*sign)(void *userdata, Span digest, Bytes *ret_signature);
         /* Called before each step; may be NULL. Returning false cancels (CANCELLED). */
         bool (*progress)(void *userdata, OperationStep step, const Operation *operation);
         uint64_t (*now_sec)(void *userdata);   /* NULL: CLOCK_REALTIME */

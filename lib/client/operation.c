@@ -1,22 +1,24 @@
 /* See operation.h. The table of the AttestTpm conversation; what it does not list changes nothing and frees what it was given:
  *
- *     state     request sent        | answer arrives        evidence arrives      report arrives        failure arrives
- *     INIT      {"type":"aikcert"}  | QUOTE or FAILED       -                     -                     FAILED
- *     QUOTE     -                   | -                     REPORT, if it is      -                     FAILED
- *                                                           wanted, else REQUEST;
- *                                                           or FAILED
- *     REPORT    -                   | -                     -                     REQUEST or FAILED     FAILED
- *     REQUEST   {"request":…}       | DONE or FAILED        -                     -                     FAILED
- *     DONE, FAILED                  | -                     -                     -                     -
+ *     state     request sent        | answer arrives        evidence arrives      report arrives        signature arrives     failure arrives
+ *     INIT      {"type":"aikcert"}  | QUOTE or FAILED       -                     -                     -                     FAILED
+ *     QUOTE     -                   | -                     next, or FAILED       -                     -                     FAILED
+ *     REPORT    -                   | -                     -                     next, or FAILED       -                     FAILED
+ *     SIGN      -                   | -                     -                     -                     REQUEST or FAILED     FAILED
+ *     REQUEST   {"request":…}       | DONE or FAILED        -                     -                     -                     FAILED
+ *     DONE, FAILED                  | -                     -                     -                     -                     -
  *
- * The evidence waits in REPORT, because what the report vouches for is the text that it becomes.
+ * "next" is REPORT where a VBS report is wanted and not there yet, SIGN where the request key is in the TPM, else REQUEST. The evidence waits in REPORT,
+ * because what the report vouches for is the text that it becomes; in SIGN that text waits (a source: the logs in it stay where they are).
  *
  * The key set's conversation has one state, CERTS, that ends in DONE or FAILED, and so has that of an exchange. One attempt, no retry: the challenge may be spent by a refused
  * request, so whoever tries again begins with a new operation. */
 #include "client/operation.h"
 
+#include "tcg/quote.h"
+
 typedef enum OperationState {
-        STATE_INIT, STATE_QUOTE, STATE_REPORT, STATE_REQUEST, STATE_CERTS, STATE_EXCHANGE, STATE_DONE, STATE_FAILED,
+        STATE_INIT, STATE_QUOTE, STATE_REPORT, STATE_SIGN, STATE_REQUEST, STATE_CERTS, STATE_EXCHANGE, STATE_DONE, STATE_FAILED,
 } OperationState;
 
 struct Operation {
@@ -32,11 +34,13 @@ struct Operation {
         size_t n_custom_claims;
         AttestTpmChallenge challenge;
         Digest qualifying;
-        bool wants_report;
+        bool wants_report, uses_tpm_key;
         Evidence *evidence;       /* from its arrival until the request is made of it */
         Digest report_data;
         VsmReportKind vsm_report_kind;
         Bytes vsm_report;         /* empty: none */
+        Source *signing_input;    /* in SIGN */
+        Bytes signing_digest;
         /* key set */
         JwkSet *certs;
         /* exchange */
@@ -71,6 +75,8 @@ Operation *operation_free(Operation *operation) {
         attest_tpm_challenge_done(&operation->challenge);
         evidence_free(operation->evidence);
         bytes_done(&operation->vsm_report);
+        source_free(operation->signing_input);
+        bytes_done(&operation->signing_digest);
         jwk_set_free(operation->certs);
         json_unref(operation->answer);
         free(operation);
@@ -88,6 +94,8 @@ OperationStep operation_next(Operation *operation) {
                 return OPERATION_QUOTE;
         case STATE_REPORT:
                 return OPERATION_REPORT;
+        case STATE_SIGN:
+                return OPERATION_SIGN;
         case STATE_DONE:
                 return OPERATION_DONE;
         case STATE_FAILED:
@@ -120,6 +128,8 @@ static Err *wrap_intent(const Operation *operation, Err *err) {
                 return err_wrap(err, "collecting evidence");
         case STATE_REPORT:
                 return err_wrap(err, "getting a VBS report");
+        case STATE_SIGN:
+                return err_wrap(err, "signing the request with the TPM's key");
         case STATE_REQUEST:
                 return err_wrap(err, "sending evidence to %s", operation->base_url);
         case STATE_CERTS:
@@ -142,8 +152,15 @@ const HttpRequest *operation_request(const Operation *operation) {
         return operation_sends(operation) ? &operation->request : NULL;
 }
 
+Span operation_challenge(const Operation *operation) {
+        return operation->state == STATE_QUOTE ? bytes_span(&operation->challenge.challenge) : (Span) {};
+}
+
+/* The key of the TPM is bound by its certification, so the quote is over the challenge alone. */
 Span operation_qualifying_data(const Operation *operation) {
-        return operation->state == STATE_QUOTE ? digest_span(&operation->qualifying) : (Span) {};
+        if (operation->state != STATE_QUOTE)
+                return (Span) {};
+        return operation->uses_tpm_key ? bytes_span(&operation->challenge.challenge) : digest_span(&operation->qualifying);
 }
 
 static Err *add_authorization(Operation *operation) {
@@ -152,7 +169,8 @@ static Err *add_authorization(Operation *operation) {
 
 static Err *take_challenge(Operation *operation, const HttpResponse *response, uint64_t now_sec) {
         TRY(attest_tpm_challenge_parse(response, now_sec, &operation->challenge));
-        TRY(attest_tpm_qualifying_data(operation->jwk_text, bytes_span(&operation->challenge.challenge), &operation->qualifying));
+        if (!operation->uses_tpm_key)
+                TRY(attest_tpm_qualifying_data(operation->jwk_text, bytes_span(&operation->challenge.challenge), &operation->qualifying));
         enter(operation, STATE_QUOTE);
         return NULL;
 }
@@ -197,6 +215,7 @@ void operation_take_response(Operation *operation, const HttpResponse *response,
                 break;
         case STATE_QUOTE:
         case STATE_REPORT:
+        case STATE_SIGN:
         case STATE_DONE:
         case STATE_FAILED:
                 break;
@@ -211,6 +230,7 @@ static AttestTpmRequest request_parts(const Operation *operation) {
                 .evidence = operation->evidence,
                 .jwk_text = operation->jwk_text,
                 .request_key = operation->request_key,
+                .certified_key = operation->uses_tpm_key,
                 .rp_id = operation->rp_id,
                 .rp_data = bytes_span(&operation->rp_data),
                 .custom_claims = operation->custom_claims,
@@ -236,16 +256,64 @@ static Err *ask_for_report(Operation *operation) {
         return NULL;
 }
 
+static Err *ask_for_signature(Operation *operation) {
+        const AttestTpmRequest parts = request_parts(operation);
+        enter(operation, STATE_SIGN);
+        TRY(attest_tpm_signing_input(&parts, &operation->signing_input));
+        evidence_freep(&operation->evidence);   /* the text has descriptors of its own */
+        return jws_signing_digest(JOSE_ALG_PS256, operation->signing_input, &operation->signing_digest);
+}
+
+/* Goes where what is at hand allows. */
+static Err *go_on(Operation *operation) {
+        if (operation->wants_report && operation->vsm_report.size == 0)
+                return ask_for_report(operation);
+        return operation->uses_tpm_key ? ask_for_signature(operation) : make_request(operation);
+}
+
+static Err *take_tpm_key(Operation *operation) {
+        const EvidenceKey *key = &operation->evidence->request_key;
+        TpmPublic public;
+        if (key->public.size == 0 || key->certification.size == 0)
+                return err_new(ERR_COLLECTOR_ANSWER_INVALID, "the evidence comes without a certified request key; has attestd-tpm RequestKey=tpm too?");
+        TRY(tpm_public_parse(bytes_span(&key->public), &public));
+        TRY(tpm_public_to_pkey(&public, &operation->request_key));
+        return jwk_public_text(operation->request_key, &operation->jwk_text);
+}
+
 void operation_take_evidence(Operation *operation, Evidence *steal_evidence) {
         _cleanup_(evidence_freep) Evidence *evidence = steal_evidence;
-        Err *err;
+        Err *err = NULL;
         if (operation->state != STATE_QUOTE)
                 return;
         operation->evidence = steal_ptr(&evidence);
         if (!operation->evidence)
                 err = err_new(ERR_INTERNAL, "there is no evidence");
-        else
-                err = operation->wants_report ? ask_for_report(operation) : make_request(operation);
+        else if (operation->uses_tpm_key)
+                err = err_wrap(take_tpm_key(operation), "the TPM's request key");
+        if (!err)
+                err = go_on(operation);
+        if (err)
+                fail_with(operation, err);
+}
+
+Span operation_signing_digest(const Operation *operation) {
+        return operation->state == STATE_SIGN ? bytes_span(&operation->signing_digest) : (Span) {};
+}
+
+static Err *make_signed_request(Operation *operation, Span signature) {
+        const AttestTpmProof proof = { .key = operation->request_key, .digest = bytes_span(&operation->signing_digest), .signature = signature };
+        HttpRequest request = {};
+        TRY(attest_tpm_signed_request(operation->base_url, operation->api_version, &proof, steal_ptr(&operation->signing_input), &request));
+        enter(operation, STATE_REQUEST);
+        operation->request = request;
+        return add_authorization(operation);
+}
+
+void operation_take_signature(Operation *operation, Span signature) {
+        if (operation->state != STATE_SIGN)
+                return;
+        Err *err = make_signed_request(operation, signature);
         if (err)
                 fail_with(operation, err);
 }
@@ -260,7 +328,7 @@ void operation_take_report(Operation *operation, VsmReportKind kind, Span report
         Err *err = report.size > 0 ? bytes_copy(report, &operation->vsm_report) : err_new(ERR_INTERNAL, "the report is empty");
         operation->vsm_report_kind = kind;
         if (!err)
-                err = make_request(operation);
+                err = go_on(operation);
         if (err)
                 fail_with(operation, err);
 }
@@ -307,6 +375,18 @@ static Err *operation_new(OperationState state, const char *base_url, Operation 
         return NULL;
 }
 
+static Err *take_software_key(Operation *operation, const AttestTpmOptions *options) {
+        if (options->use_tpm_key != !options->request_key)
+                return err_new(ERR_INVALID_ARGUMENT, "either a request key or one of the TPM is needed");
+        if (options->use_tpm_key)
+                return NULL;
+        TRY(err_wrap(jwk_public_text(options->request_key, &operation->jwk_text), "the request key"));
+        if (!EVP_PKEY_up_ref(options->request_key))
+                return err_new(ERR_INTERNAL, "the request key cannot be referenced");
+        operation->request_key = options->request_key;
+        return NULL;
+}
+
 Err *operation_new_attest_tpm(const AttestTpmOptions *options, Operation **ret) {
         _cleanup_(operation_freep) Operation *operation = NULL;
         TRY(operation_new(STATE_INIT, options->base_url, &operation));
@@ -316,10 +396,8 @@ Err *operation_new_attest_tpm(const AttestTpmOptions *options, Operation **ret) 
         TRY(bytes_copy(options->rp_data, &operation->rp_data));
         TRY(copy_custom_claims(operation, options));
         operation->wants_report = options->vbs;
-        TRY(err_wrap(jwk_public_text(options->request_key, &operation->jwk_text), "the request key"));
-        if (!EVP_PKEY_up_ref(options->request_key))
-                return err_new(ERR_INTERNAL, "the request key cannot be referenced");
-        operation->request_key = options->request_key;
+        operation->uses_tpm_key = options->use_tpm_key;
+        TRY(take_software_key(operation, options));
         TRY(attest_tpm_init_request(operation->base_url, operation->api_version, &operation->request));
         TRY(add_authorization(operation));
         *ret = steal_ptr(&operation);
@@ -332,6 +410,10 @@ const char *operation_attest_tpm_token(const Operation *operation) {
 
 const char *operation_attest_tpm_jwk(const Operation *operation) {
         return operation->jwk_text;
+}
+
+EVP_PKEY *operation_attest_tpm_key(const Operation *operation) {
+        return operation->request_key;
 }
 
 bool operation_attest_tpm_is_init(const Operation *operation) {

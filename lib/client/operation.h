@@ -4,6 +4,7 @@
  *     operation_next() → SEND  request  → operation_take_response() or operation_take_failure()
  *                      → QUOTE qualifying data → operation_take_evidence() or operation_take_failure()
  *                      → REPORT 64 bytes → operation_take_report() or operation_take_failure()   (only if asked for)
+ *                      → SIGN SHA-256 digest → operation_take_signature() or operation_take_failure()   (only if the request key is in the TPM)
  *                      → DONE | FAILED
  * operation_next() may be asked again without effect until the answer was given. */
 #pragma once
@@ -11,7 +12,7 @@
 #include "maa/attest_tpm.h"
 #include "maa/metadata.h"
 
-typedef enum OperationStep { OPERATION_SEND, OPERATION_QUOTE, OPERATION_REPORT, OPERATION_DONE, OPERATION_FAILED } OperationStep;
+typedef enum OperationStep { OPERATION_SEND, OPERATION_QUOTE, OPERATION_REPORT, OPERATION_SIGN, OPERATION_DONE, OPERATION_FAILED } OperationStep;
 
 typedef struct Operation Operation;
 Operation *operation_free(Operation *operation);
@@ -20,10 +21,13 @@ DEFINE_CLEANUP(Operation, operation_free)
 OperationStep operation_next(Operation *operation);
 const HttpRequest *operation_request(const Operation *operation);      /* in SEND; borrowed until the answer; the driver rewinds and reads the body */
 Span operation_qualifying_data(const Operation *operation);            /* in QUOTE */
+Span operation_challenge(const Operation *operation);                  /* in QUOTE: what keys of the TPM are to be certified over */
 void operation_take_response(Operation *operation, const HttpResponse *response, uint64_t now_sec);
 void operation_take_evidence(Operation *operation, Evidence *steal_evidence);
 Span operation_report_data(const Operation *operation);                /* in REPORT: what the VBS report is to vouch for */
 void operation_take_report(Operation *operation, VsmReportKind kind, Span report);   /* copied */
+Span operation_signing_digest(const Operation *operation);             /* in SIGN: to be signed with the request key, PS256 */
+void operation_take_signature(Operation *operation, Span signature);    /* verified, and copied */
 void operation_take_failure(Operation *operation, Err *steal_err);      /* transport or collector failed */
 Err *operation_take_error(Operation *operation);                        /* in FAILED: hands the error over (once) */
 
@@ -31,7 +35,8 @@ typedef struct AttestTpmOptions {
         const char *base_url, *api_version;      /* copied */
         const char *rp_id;
         Span rp_data;                            /* copied; the caller makes 32 random bytes where none are given */
-        EVP_PKEY *request_key;                   /* referenced (up_ref) */
+        EVP_PKEY *request_key;                   /* referenced (up_ref); NULL with use_tpm_key */
+        bool use_tpm_key;                        /* the request key is one in the TPM that comes with the evidence: OPERATION_SIGN comes before it is sent */
         const NamedValue *custom_claims;         /* copied */
         size_t n_custom_claims;
         const char *authorization;               /* "Bearer …" or NULL; copied */
@@ -40,7 +45,8 @@ typedef struct AttestTpmOptions {
 Err *operation_new_attest_tpm(const AttestTpmOptions *options, Operation **ret) _must_check_;
 /* In DONE: the JWT, not validated. Borrowed. */
 const char *operation_attest_tpm_token(const Operation *operation);
-const char *operation_attest_tpm_jwk(const Operation *operation);       /* text of the request key's public part */
+const char *operation_attest_tpm_jwk(const Operation *operation);       /* text of the request key's public part; NULL while it is not known */
+EVP_PKEY *operation_attest_tpm_key(const Operation *operation);         /* borrowed; of a key in the TPM the public part, and NULL while it is not known */
 /* Is the next SEND the init message (so: not yet the request)? For drivers that show progress. */
 bool operation_attest_tpm_is_init(const Operation *operation);
 

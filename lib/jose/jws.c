@@ -199,10 +199,10 @@ static Err *digest_source(EVP_MD_CTX *context, Source *source) {
         }
 }
 
-static Err *sign_source(const JoseSigner *signer, Source *signing_input, Bytes *ret_signature) {
-        const EVP_MD *md = jose_signature_digest(signer->alg);
+Err *jws_signing_digest(JoseAlg alg, Source *signing_input, Bytes *ret) {
+        const EVP_MD *md = jose_signature_digest(alg);
         if (!md)
-                return err_new(ERR_INVALID_ARGUMENT, "nothing can be signed with alg %s", jose_alg_to_string(signer->alg));
+                return err_new(ERR_INVALID_ARGUMENT, "nothing can be signed with alg %s", jose_alg_to_string(alg));
         _cleanup_(md_context_freep) EVP_MD_CTX *context = EVP_MD_CTX_new();
         uint8_t digest[EVP_MAX_MD_SIZE];
         unsigned size;
@@ -213,7 +213,7 @@ static Err *sign_source(const JoseSigner *signer, Source *signing_input, Bytes *
         TRY(source_rewind(signing_input));
         if (EVP_DigestFinal_ex(context, digest, &size) != 1)
                 return openssl_error(ERR_INTERNAL, "hashing a JWS");
-        return jose_signature_sign_digest(signer->alg, signer->key, span_make(digest, size), ret_signature);
+        return bytes_copy(span_make(digest, size), ret);
 }
 
 /* "BASE64URL(header)." */
@@ -226,25 +226,40 @@ static Err *header_source(const char *header_text, Source **ret) {
         return source_new_bytes(&text, ret);
 }
 
-/* ".BASE64URL(signature)" */
-static Err *signature_source(const JoseSigner *signer, Source *signing_input, Source **ret) {
-        _cleanup_writer_ Writer writer = {};
-        _cleanup_bytes_ Bytes signature = {}, text = {};
-        TRY(sign_source(signer, signing_input, &signature));
-        writer_string(&writer, ".");
-        writer_base64url(&writer, bytes_span(&signature));
-        TRY(writer_finish(&writer, &text));
-        return source_new_bytes(&text, ret);
-}
-
-Err *jws_sign_source(const JoseSigner *signer, const char *header_text, Source *steal_payload, Source **ret) {
-        _cleanup_(source_freep) Source *payload = steal_payload, *header = NULL, *encoded = NULL, *input = NULL, *signature = NULL;
+Err *jws_signing_input(const char *header_text, Source *steal_payload, Source **ret) {
+        _cleanup_(source_freep) Source *payload = steal_payload, *header = NULL, *encoded = NULL;
         TRY(source_rewind(payload));
         TRY(header_source(header_text, &header));
         TRY(source_new_base64url(steal_ptr(&payload), &encoded));
-        TRY(source_new_concat((Source *[]) { steal_ptr(&header), steal_ptr(&encoded) }, 2, &input));
-        TRY(signature_source(signer, input, &signature));
-        return source_new_concat((Source *[]) { steal_ptr(&input), steal_ptr(&signature) }, 2, ret);
+        return source_new_concat((Source *[]) { steal_ptr(&header), steal_ptr(&encoded) }, 2, ret);
+}
+
+/* input and ".BASE64URL(signature)"; takes input, also on failure. */
+static Err *append(Source *steal_input, Span signature, Source **ret) {
+        _cleanup_(source_freep) Source *input = steal_input, *last = NULL;
+        _cleanup_writer_ Writer writer = {};
+        _cleanup_bytes_ Bytes text = {};
+        writer_string(&writer, ".");
+        writer_base64url(&writer, signature);
+        TRY(writer_finish(&writer, &text));
+        TRY(source_new_bytes(&text, &last));
+        return source_new_concat((Source *[]) { steal_ptr(&input), steal_ptr(&last) }, 2, ret);
+}
+
+Err *jws_append_signature(JoseAlg alg, EVP_PKEY *key, Span digest, Span signature, Source *steal_signing_input, Source **ret) {
+        _cleanup_(source_freep) Source *input = steal_signing_input;
+        TRY(jose_signature_check_kind(alg, key));
+        TRY(jose_signature_verify_digest(alg, key, digest, signature));
+        return append(steal_ptr(&input), signature, ret);
+}
+
+Err *jws_sign_source(const JoseSigner *signer, const char *header_text, Source *steal_payload, Source **ret) {
+        _cleanup_(source_freep) Source *input = NULL;
+        _cleanup_bytes_ Bytes digest = {}, signature = {};
+        TRY(jws_signing_input(header_text, steal_payload, &input));
+        TRY(jws_signing_digest(signer->alg, input, &digest));
+        TRY(jose_signature_sign_digest(signer->alg, signer->key, bytes_span(&digest), &signature));
+        return append(steal_ptr(&input), bytes_span(&signature), ret);
 }
 
 Err *jws_sign(JoseAlg alg, EVP_PKEY *key, const char *header_text, Span payload, char **ret) {

@@ -57,7 +57,14 @@ Err *jws_check_header(const Jws *jws, JoseAlgSet allowed) _must_check_;
 /* Signs `BASE64URL(header) . BASE64URL(payload)` and returns the compact form. */
 Err *jws_sign(JoseAlg alg, EVP_PKEY *key, const char *header_text, Span payload, char **ret) _must_check_;
 
-/* Somebody who signs a digest: a software key or a TPM. out gets the JWS signature octets. */
+/* For a key that is elsewhere: what is to be signed as a source ("BASE64URL(header).BASE64URL(payload)"; takes payload, also on failure), its digest, and
+ * the compact form with the signature that came of it. Takes signing_input, also on failure. Errors of the last: TOKEN_ALG_KEY_MISMATCH,
+ * TOKEN_TRUNCATED and TOKEN_SIGNATURE_INVALID where it is no signature of key over digest. */
+Err *jws_signing_input(const char *header_text, Source *steal_payload, Source **ret) _must_check_;
+Err *jws_signing_digest(JoseAlg alg, Source *signing_input, Bytes *ret) _must_check_;
+Err *jws_append_signature(JoseAlg alg, EVP_PKEY *key, Span digest, Span signature, Source *steal_signing_input, Source **ret) _must_check_;
+
+/* Somebody who signs a digest with a key at hand. */
 typedef struct JoseSigner {
         JoseAlg alg;
         EVP_PKEY *key;

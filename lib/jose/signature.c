@@ -176,14 +176,36 @@ static bool set_padding(EVP_PKEY_CTX *context, JoseAlg alg) {
         return true;
 }
 
-Err *jose_signature_verify(JoseAlg alg, EVP_PKEY *key, Span data, Span signature) {
+static Err *check_size(JoseAlg alg, EVP_PKEY *key, Span signature) {
         size_t size = jose_signature_size(alg, key);
         if (signature.size < size)
                 return err_new(ERR_TOKEN_TRUNCATED, "the signature has %zu octets, the key makes %zu", signature.size, size);
         if (signature.size > size)
                 return err_new(ERR_TOKEN_SIGNATURE_INVALID, "the signature has %zu octets, the key makes %zu", signature.size, size);
+        return NULL;
+}
 
+Err *jose_signature_verify_digest(JoseAlg alg, EVP_PKEY *key, Span digest, Span signature) {
+        const EVP_MD *md = jose_signature_digest(alg);
         _cleanup_bytes_ Bytes der = {};
+        if (!md || digest.size != (size_t) EVP_MD_get_size(md))
+                return err_new(ERR_INVALID_ARGUMENT, "%zu octets are no digest of %s", digest.size, jose_alg_to_string(alg));
+        TRY(check_size(alg, key, signature));
+        if (family_of(alg) == FAMILY_ECDSA) {
+                TRY(ecdsa_to_der(signature, &der));
+                signature = bytes_span(&der);
+        }
+        _cleanup_(pkey_context_freep) EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(key, NULL);
+        if (!context || EVP_PKEY_verify_init(context) != 1 || !set_padding(context, alg) || EVP_PKEY_CTX_set_signature_md(context, md) != 1)
+                return openssl_error(ERR_INTERNAL, "preparing to verify a signature with %s", jose_alg_to_string(alg));
+        int r = EVP_PKEY_verify(context, signature.data, signature.size, digest.data, digest.size);
+        openssl_forget_errors();
+        return r == 1 ? NULL : err_new(ERR_TOKEN_SIGNATURE_INVALID, "the %s signature does not verify", jose_alg_to_string(alg));
+}
+
+Err *jose_signature_verify(JoseAlg alg, EVP_PKEY *key, Span data, Span signature) {
+        _cleanup_bytes_ Bytes der = {};
+        TRY(check_size(alg, key, signature));
         if (family_of(alg) == FAMILY_ECDSA) {
                 TRY(ecdsa_to_der(signature, &der));
                 signature = bytes_span(&der);

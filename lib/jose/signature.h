@@ -19,5 +19,7 @@ Err *jose_signature_check_strength(EVP_PKEY *key) _must_check_;
 size_t jose_signature_size(JoseAlg alg, EVP_PKEY *key);
 /* key must have passed both checks. Errors: TOKEN_TRUNCATED (shorter than every signature of the key), TOKEN_SIGNATURE_INVALID. */
 Err *jose_signature_verify(JoseAlg alg, EVP_PKEY *key, Span data, Span signature) _must_check_;
+/* The same over a digest that is at hand. Error besides: INVALID_ARGUMENT (no digest of alg). */
+Err *jose_signature_verify_digest(JoseAlg alg, EVP_PKEY *key, Span digest, Span signature) _must_check_;
 /* Signs a finished digest. Errors: INVALID_ARGUMENT (key does not fit alg), INTERNAL. */
 Err *jose_signature_sign_digest(JoseAlg alg, EVP_PKEY *key, Span digest, Bytes *ret) _must_check_;

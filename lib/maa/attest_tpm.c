@@ -9,6 +9,8 @@
  *                              "logs":[{"type":"TCG","log":" base64url of a file "},…],
  *                              "aik_cert":…,"aik_pub":{kty,n,e},"pcrs":[…],"quote":…,"signature":…}},
  *                          "request_key":{"jwk":<literal text>,"info":{"tpm_quote":{"hash_alg":"sha-256"}}},
+ *                            (of a key in the TPM: "info":{"tpm_certify":{"public":…,"certification":…,"signature":…}})
+ *                          "other_keys":[{"jwk":…,"info":{"tpm_certify":{…}}},{"jwk":…}],
  *                          "custom_claims":[…],"service_context":…}}
  *
  * With a VBS report (att_type "vbs") the members of att_data stand one level deeper, beside the report, whose 64 bytes of user data are the SHA-512
@@ -302,6 +304,56 @@ static Err *add_attestation(Pieces *pieces, const Evidence *evidence) {
         return NULL;
 }
 
+static void write_certify(Writer *out, const EvidenceKey *key) {
+        writer_string(out, "\"info\":{\"tpm_certify\":{");
+        write_bytes_member(out, "public", bytes_span(&key->public));
+        writer_string(out, ",");
+        write_bytes_member(out, "certification", bytes_span(&key->certification));
+        writer_string(out, ",");
+        write_bytes_member(out, "signature", bytes_span(&key->signature));
+        writer_string(out, "}}");
+}
+
+static Err *write_request_key(Writer *out, const AttestTpmRequest *request) {
+        if (request->certified_key && request->evidence->request_key.certification.size == 0)
+                return err_new(ERR_INTERNAL, "the evidence has no certification of the request key");
+        writer_format(out, ",\"request_key\":{\"jwk\":%s,", request->jwk_text);
+        if (request->certified_key)
+                write_certify(out, &request->evidence->request_key);
+        else
+                writer_string(out, "\"info\":{\"tpm_quote\":{\"hash_alg\":\"sha-256\"}}");
+        writer_string(out, "},");
+        return NULL;
+}
+
+static Err *write_other_key(Writer *out, const EvidenceKey *key) {
+        _cleanup_(pkey_freep) EVP_PKEY *pkey = NULL;
+        _cleanup_free_ char *jwk = NULL;
+        TpmPublic public;
+        TRY(tpm_public_parse(bytes_span(&key->public), &public));
+        TRY(tpm_public_to_pkey(&public, &pkey));
+        TRY(jwk_public_text(pkey, &jwk));
+        writer_format(out, "{\"jwk\":%s", jwk);
+        if (key->certification.size > 0) {
+                writer_string(out, ",");
+                write_certify(out, key);
+        }
+        writer_string(out, "}");
+        return NULL;
+}
+
+static Err *write_other_keys(Writer *out, const Evidence *evidence) {
+        if (evidence->n_other_keys == 0)
+                return NULL;
+        writer_string(out, "\"other_keys\":[");
+        for (size_t i = 0; i < evidence->n_other_keys; i++) {
+                writer_string(out, i > 0 ? "," : "");
+                TRY(err_wrap(write_other_key(out, &evidence->other_keys[i]), "other_keys[%zu]", i));
+        }
+        writer_string(out, "],");
+        return NULL;
+}
+
 static Err *write_custom_claims(Writer *out, const AttestTpmRequest *request) {
         if (request->n_custom_claims == 0)
                 return NULL;
@@ -330,7 +382,8 @@ static Err *add_members(Pieces *pieces, const AttestTpmRequest *request) {
         write_bytes_member(out, "challenge", bytes_span(&request->challenge->challenge));
         writer_string(out, ",");
         TRY(add_attestation(pieces, request->evidence));
-        writer_format(out, ",\"request_key\":{\"jwk\":%s,\"info\":{\"tpm_quote\":{\"hash_alg\":\"sha-256\"}}},", request->jwk_text);
+        TRY(write_request_key(out, request));
+        TRY(write_other_keys(out, request->evidence));
         TRY(write_custom_claims(out, request));
         TRY(write_text_member(out, "service_context", request->challenge->service_context));
         writer_string(out, "}");
@@ -372,11 +425,31 @@ Err *attest_tpm_report_data(const AttestTpmRequest *request, Digest *ret) {
         return err_wrap(hash_source(text, HASH_SHA512, ret), "hashing the evidence for the VBS report");
 }
 
+/* POST of message 3 around a finished JWS; takes it, also on failure. */
+static Err *make_request_post(const char *base_url, const char *api_version, Source *steal_jws, HttpRequest *ret) {
+        Source *message;
+        TRY(source_between("{\"payload\":{\"request\":\"", steal_jws, "\"}}", &message));
+        return make_post(base_url, api_version, message, ret);
+}
+
 Err *attest_tpm_request(const char *base_url, const char *api_version, const AttestTpmRequest *request, HttpRequest *ret) {
         const JoseSigner signer = { .alg = JOSE_ALG_PS256, .key = request->request_key };
-        Source *payload, *jws, *message;
+        Source *payload, *jws;
         TRY(make_payload(request, &payload));
         TRY(err_wrap(jws_sign_source(&signer, REQUEST_HEADER, payload, &jws), "signing the request with the request key"));
-        TRY(source_between("{\"payload\":{\"request\":\"", jws, "\"}}", &message));
-        return make_post(base_url, api_version, message, ret);
+        return make_request_post(base_url, api_version, jws, ret);
+}
+
+Err *attest_tpm_signing_input(const AttestTpmRequest *request, Source **ret) {
+        Source *payload;
+        TRY(make_payload(request, &payload));
+        return jws_signing_input(REQUEST_HEADER, payload, ret);
+}
+
+Err *attest_tpm_signed_request(const char *base_url, const char *api_version, const AttestTpmProof *proof, Source *steal_signing_input,
+                               HttpRequest *ret) {
+        Source *jws;
+        TRY(err_wrap(jws_append_signature(JOSE_ALG_PS256, proof->key, proof->digest, proof->signature, steal_signing_input, &jws),
+                     "checking the request key's signature"));
+        return make_request_post(base_url, api_version, jws, ret);
 }

@@ -41,16 +41,27 @@ typedef struct AttestTpmRequest {
         const AttestTpmChallenge *challenge;
         const Evidence *evidence;           /* log descriptors are duplicated */
         const char *jwk_text;               /* of the request key: hashed and sent as this very text */
-        EVP_PKEY *request_key;              /* signs PS256, salt 32 */
+        EVP_PKEY *request_key;              /* signs PS256, salt 32; of a key in the TPM the public part */
         const char *rp_id;                  /* NULL: the empty string is sent */
         Span rp_data;                       /* the relying party's nonce, raw bytes */
         const NamedValue *custom_claims;    /* value_type string */
         size_t n_custom_claims;
         Span vsm_report;                    /* empty: att_type basic; else vbs */
+        /* request_key is evidence->request_key and bound by the AIK's certification (tpm_certify); else it is bound by the quote (tpm_quote) */
+        bool certified_key;
         VsmReportKind vsm_report_kind;      /* VM is our extension: the real service documents enclave alone */
 } AttestTpmRequest;
 /* Errors: NOT_SUPPORTED if the AIK is no RSA key; QUOTE_MALFORMED if its public area does not parse; IO for the logs. */
 Err *attest_tpm_request(const char *base_url, const char *api_version, const AttestTpmRequest *request, HttpRequest *ret) _must_check_;
+/* The same in two steps, for a request_key that is elsewhere: the signing input, whose digest (jws_signing_digest() with JOSE_ALG_PS256) is to be signed, and
+ * the request with that signature. The latter takes signing_input, also on failure. Errors besides: those of jws_append_signature(). */
+Err *attest_tpm_signing_input(const AttestTpmRequest *request, Source **ret) _must_check_;
+typedef struct AttestTpmProof {
+        EVP_PKEY *key;
+        Span digest, signature;
+} AttestTpmProof;
+Err *attest_tpm_signed_request(const char *base_url, const char *api_version, const AttestTpmProof *proof, Source *steal_signing_input,
+                               HttpRequest *ret) _must_check_;
 /* What a VBS report has to vouch for: SHA-512 of the literal text of report_signed, both braces included. request->vsm_report is not looked at;
  * everything else must be as in the attest_tpm_request() that follows. Errors as there. */
 Err *attest_tpm_report_data(const AttestTpmRequest *request, Digest *ret) _must_check_;

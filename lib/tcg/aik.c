@@ -72,6 +72,12 @@ Err *aik_verify_quote(Span aik_public, Span attest, Span signature, Span qualify
         return quote_verify(attest, signature, key, qualifying, values, ret_attest);
 }
 
+Err *aik_verify_certification(Span aik_public, Span attest, Span signature, Span qualifying, Span tpmt_public) {
+        _cleanup_(pkey_freep) EVP_PKEY *key = NULL;
+        TRY(to_pkey(aik_public, &key));
+        return certify_verify(attest, signature, key, qualifying, tpmt_public);
+}
+
 static Err *certificate_from_pem(Span input, X509 **ret) {
         BIO *bio = BIO_new_mem_buf(input.data, (int) input.size);
         if (!bio)

@@ -13,6 +13,9 @@ Err *aik_fingerprint(Span aik_public, char **ret) _must_check_;
 /* quote_verify() with the key in that form. */
 Err *aik_verify_quote(Span aik_public, Span attest, Span signature, Span qualifying, const PcrValues *values, TpmAttest *ret_attest) _must_check_;
 
+/* certify_verify() with the key in that form. */
+Err *aik_verify_certification(Span aik_public, Span attest, Span signature, Span qualifying, Span tpmt_public) _must_check_;
+
 #define AIK_CERTIFICATE_SIZE_MAX 65536   /* NV indices hold at most 64 KiB (TPMS_NV_PUBLIC.dataSize is a u16) */
 /* PEM, or DER with padding behind it (an NV index is larger than the certificate in it). Gives the bytes of the certificate itself.
  * what names the place in errors. Error: AIK_CERTIFICATE_INVALID. */

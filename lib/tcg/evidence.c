@@ -70,6 +70,12 @@ bool vsm_report_kind_from_string(const char *text, VsmReportKind *ret) {
         return false;
 }
 
+void evidence_key_done(EvidenceKey *key) {
+        bytes_done(&key->public);
+        bytes_done(&key->certification);
+        bytes_done(&key->signature);
+}
+
 Evidence *evidence_free(Evidence *evidence) {
         if (!evidence)
                 return NULL;
@@ -80,6 +86,9 @@ Evidence *evidence_free(Evidence *evidence) {
         bytes_done(&evidence->aik_certificate);
         for (size_t i = 0; i < evidence->n_logs; i++)
                 fd_closep(&evidence->logs[i].fd);
+        evidence_key_done(&evidence->request_key);
+        for (size_t i = 0; i < evidence->n_other_keys; i++)
+                evidence_key_done(&evidence->other_keys[i]);
         free(evidence->boot_log_reason);
         free(evidence->ima_log_reason);
         free(evidence);

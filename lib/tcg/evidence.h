@@ -42,6 +42,15 @@ bool vsm_report_kind_from_string(const char *text, VsmReportKind *ret);
 #define VSM_USER_DATA_SIZE 64           /* what such a report is asked for with, and carries: a SHA-512 */
 #define VSM_REPORT_SIZE_MAX (64u << 10) /* ours; a paravisor's has 2900 bytes */
 
+/* A key of the TPM beside the AIK, and the AIK's word that it is in the same TPM (TPM2_Certify, TPM 2.0 Part 3 §18.2). */
+typedef struct EvidenceKey {
+        Bytes public;           /* TPMT_PUBLIC, without TPM2B size */
+        Bytes certification;    /* TPMS_ATTEST; empty: nobody vouches for the key */
+        Bytes signature;        /* TPMT_SIGNATURE, of the AIK */
+} EvidenceKey;
+void evidence_key_done(EvidenceKey *key);
+#define EVIDENCE_OTHER_KEYS_MAX 2       /* of the protocol */
+
 typedef struct Evidence {
         Bytes quote;            /* TPMS_ATTEST, without TPM2B size */
         Bytes signature;        /* TPMT_SIGNATURE */
@@ -57,6 +66,9 @@ typedef struct Evidence {
         uint64_t n_ima_entries; /* in the prefix that is sent */
         uint32_t reset_count, restart_count;     /* of the quote's clockInfo */
         unsigned n_quote_retries;                /* how often a PCR moved between read and quote */
+        EvidenceKey request_key;                 /* public empty: there is none in the TPM */
+        EvidenceKey other_keys[EVIDENCE_OTHER_KEYS_MAX];
+        size_t n_other_keys;
 } Evidence;
 
 Evidence *evidence_free(Evidence *evidence);

@@ -335,3 +335,20 @@ Err *quote_verify(Span attest, Span tpmt_signature, EVP_PKEY *key, Span qualifyi
                 *ret_attest = parsed;
         return NULL;
 }
+
+Err *certify_verify(Span attest, Span tpmt_signature, EVP_PKEY *key, Span qualifying, Span tpmt_public) {
+        TpmAttest parsed;
+        TpmSignature signature;
+        _cleanup_bytes_ Bytes name = {};
+        TRY(tpm_attest_parse(attest, &parsed));
+        if (parsed.type != TPM_ST_ATTEST_CERTIFY)
+                return err_new(ERR_QUOTE_MALFORMED, "attestation structure: type 0x%04x certifies no key", parsed.type);
+        TRY(tpm_signature_parse(tpmt_signature, &signature));
+        TRY(tpm_signature_verify(&signature, attest, key));
+        if (!span_equal(parsed.extra_data, qualifying))
+                return err_new(ERR_QUOTE_NONCE_MISMATCH, "the certification's extraData is not what was asked to be certified");
+        TRY(tpm_public_name(tpmt_public, &name));
+        if (!span_equal(parsed.name, bytes_span(&name)))
+                return err_new(ERR_KEY_INVALID, "the certification is about a key of another name than the public area has");
+        return NULL;
+}

@@ -76,6 +76,11 @@ Err *tpm_signature_verify(const TpmSignature *signature, Span attest, EVP_PKEY *
 /* The same for a raw RSA PKCS#1 v1.5 or DER ECDSA value of that hash. */
 Err *tpm_signature_verify_raw(Span raw_signature, uint16_t hash_alg, Span attest, EVP_PKEY *key) _must_check_;
 
+/* Does the attestation structure say that the key with that public area (TPMT_PUBLIC) is in the TPM of key, in answer to qualifying? Parse, magic and type,
+ * signature, extraData, and the attested name, which is nameAlg || H(public). Errors: QUOTE_MALFORMED, QUOTE_SIGNATURE_INVALID, QUOTE_NONCE_MISMATCH,
+ * KEY_INVALID where it is about another key. */
+Err *certify_verify(Span attest, Span tpmt_signature, EVP_PKEY *key, Span qualifying, Span tpmt_public) _must_check_;
+
 /* All of it: parse, magic and type, signature, extraData == qualifying, pcrDigest of values over the quote's own selection, and
  * that selection == that of values. ret_attest may be NULL. Errors: QUOTE_* as named. */
 Err *quote_verify(Span attest, Span tpmt_signature, EVP_PKEY *key, Span qualifying, const PcrValues *values,

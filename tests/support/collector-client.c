@@ -125,7 +125,7 @@ static Err *show_quote(Collector *collector, const char *hex, const char *direct
         _cleanup_json_ Json *json = NULL;
         _cleanup_bytes_ Bytes qualifying = {};
         TRY(hex_decode(span_from_string(hex), "the qualifying data", &qualifying));
-        TRY(collector_quote(collector, bytes_span(&qualifying), &evidence));
+        TRY(collector_quote(collector, bytes_span(&qualifying), /* certify= */ (Span) {}, &evidence));
         TRY(aik_verify_quote(bytes_span(&evidence->aik_public), bytes_span(&evidence->quote), bytes_span(&evidence->signature),
                              bytes_span(&qualifying), &evidence->pcrs, NULL));
         if (directory)

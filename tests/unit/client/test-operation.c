@@ -5,7 +5,7 @@
 #include "client/operation.h"
 
 #define BASE "https://a.wus.attest.azure.net"
-#define EVENTS_MAX 7
+#define EVENTS_MAX 8
 
 /* base64url was made with `printf %s '…' | basenc --base64url`. */
 /* {"payload":{"challenge":"jgm0UsDk0lZSWQluA7-vJA","service_context":"abcd"}} */
@@ -16,21 +16,26 @@
 
 static const uint8_t challenge_bytes[16] = { 0x8e, 0x09, 0xb4, 0x52, 0xc0, 0xe4, 0xd2, 0x56, 0x52, 0x59, 0x09, 0x6e, 0x03, 0xbf, 0xaf, 0x24 };
 
-static EVP_PKEY *request_key, *aik;
+static EVP_PKEY *request_key, *other_key, *aik;
 
 static int make_keys(void **state) {
         request_key = EVP_RSA_gen(2048);
+        other_key = EVP_RSA_gen(2048);
         aik = EVP_RSA_gen(2048);
-        return request_key && aik ? 0 : -1;
+        return request_key && other_key && aik ? 0 : -1;
 }
 
 static int drop_keys(void **state) {
         EVP_PKEY_free(request_key);
+        EVP_PKEY_free(other_key);
         EVP_PKEY_free(aik);
         return 0;
 }
 
-typedef enum EventKind { NOTHING, ANSWER, EVIDENCE, NO_EVIDENCE, VBS_REPORT, EMPTY_REPORT, FAILURE, NO_FAILURE } EventKind;
+typedef enum EventKind {
+        NOTHING, ANSWER, EVIDENCE, EVIDENCE_WITH_KEY, EVIDENCE_WITH_PLAIN_KEY, NO_EVIDENCE, VBS_REPORT, EMPTY_REPORT, SIGNATURE, OTHER_SIGNATURE, NO_SIGNATURE,
+        FAILURE, NO_FAILURE,
+} EventKind;
 
 typedef struct Event {
         EventKind kind;
@@ -51,6 +56,33 @@ static void answer(Operation *operation, long status, const char *body) {
         operation_take_response(operation, &response, 0);
 }
 
+/* PS256 by OpenSSL, over the digest that the operation asks to be signed; anything else where it does not ask. */
+static void sign_with(Operation *operation, EVP_PKEY *key) {
+        uint8_t signature[256], other[32] = {};
+        size_t size = sizeof(signature);
+        Span digest = operation_signing_digest(operation);
+        if (digest.size == 0)
+                digest = SPAN_OF(other);
+        EVP_PKEY_CTX *context = EVP_PKEY_CTX_new(key, NULL);
+        assert_int_equal(EVP_PKEY_sign_init(context), 1);
+        assert_int_equal(EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_PSS_PADDING), 1);
+        assert_int_equal(EVP_PKEY_CTX_set_signature_md(context, EVP_sha256()), 1);
+        assert_int_equal(EVP_PKEY_CTX_set_rsa_pss_saltlen(context, 32), 1);
+        assert_int_equal(EVP_PKEY_sign(context, signature, &size, digest.data, digest.size), 1);
+        EVP_PKEY_CTX_free(context);
+        operation_take_signature(operation, span_make(signature, size));
+}
+
+static Evidence *evidence_with_key(bool is_certified) {
+        Evidence *evidence = synthetic_evidence(aik, 100, 50, false);
+        synthetic_tpmt_public(request_key, &evidence->request_key.public);
+        if (is_certified) {
+                synthetic_bytes(150, 0x40, &evidence->request_key.certification);
+                synthetic_bytes(262, 0x50, &evidence->request_key.signature);
+        }
+        return evidence;
+}
+
 static void play(Operation *operation, const Event *event) {
         switch (event->kind) {
         case NOTHING:
@@ -61,8 +93,21 @@ static void play(Operation *operation, const Event *event) {
         case EVIDENCE:
                 operation_take_evidence(operation, synthetic_evidence(aik, 100, 50, false));
                 break;
+        case EVIDENCE_WITH_KEY:
+        case EVIDENCE_WITH_PLAIN_KEY:
+                operation_take_evidence(operation, evidence_with_key(event->kind == EVIDENCE_WITH_KEY));
+                break;
         case NO_EVIDENCE:
                 operation_take_evidence(operation, NULL);
+                break;
+        case SIGNATURE:
+                sign_with(operation, request_key);
+                break;
+        case OTHER_SIGNATURE:
+                sign_with(operation, other_key);
+                break;
+        case NO_SIGNATURE:
+                operation_take_signature(operation, (Span) {});
                 break;
         case VBS_REPORT:
                 operation_take_report(operation, VSM_REPORT_ENCLAVE, span_from_string("a report"));
@@ -79,12 +124,16 @@ static void play(Operation *operation, const Event *event) {
         }
 }
 
+static bool uses_tpm_key;   /* of the operations that a test is about */
+
 /* What must hold in every step, whatever led there. */
 static void assert_step(Operation *operation, OperationStep step) {
         assert_int_equal(operation_next(operation), step);
         assert_int_equal(operation_next(operation), step);   /* asking has no effect */
         assert_int_equal(operation_request(operation) != NULL, step == OPERATION_SEND);
-        assert_int_equal(operation_qualifying_data(operation).size, step == OPERATION_QUOTE ? 32 : 0);
+        assert_int_equal(operation_challenge(operation).size, step == OPERATION_QUOTE ? 16 : 0);
+        assert_int_equal(operation_qualifying_data(operation).size, step != OPERATION_QUOTE ? 0 : uses_tpm_key ? 16 : 32);
+        assert_int_equal(operation_signing_digest(operation).size, step == OPERATION_SIGN ? 32 : 0);
         assert_int_equal(operation_report_data(operation).size, step == OPERATION_REPORT ? VSM_USER_DATA_SIZE : 0);
         if (step != OPERATION_DONE)
                 assert_null(operation_attest_tpm_token(operation));
@@ -130,10 +179,12 @@ static void run_conversation(Operation *operation, const Conversation *c) {
 #define QUOTE OPERATION_QUOTE
 #define DONE OPERATION_DONE
 #define VBS OPERATION_REPORT
+#define SIGN OPERATION_SIGN
 #define FAILED OPERATION_FAILED
 #define IN_INIT "asking " BASE " for a challenge"
 #define IN_QUOTE "collecting evidence"
 #define IN_REPORT "getting a VBS report"
+#define IN_SIGN "signing the request with the TPM's key"
 #define IN_REQUEST "sending evidence to " BASE
 
 static const Conversation attest_tpm_conversations[] = {
@@ -192,6 +243,73 @@ static void test_operation_attest_tpm_vbs_conversations(void **state) {
                 _cleanup_(operation_freep) Operation *operation = new_attest_tpm_with(true);
                 run_conversation(operation, &vbs_conversations[i]);
         }
+}
+
+static const Conversation tpm_key_conversations[] = {
+        { "all goes well",
+          { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE_WITH_KEY, .next = SIGN }, { SIGNATURE, .next = SEND }, { ANSWER, 200, REPORT, DONE } }, ERR_NONE, NULL },
+        { "what does not belong to a state is ignored",
+          { { SIGNATURE, .next = SEND }, { ANSWER, 200, CHALLENGE, QUOTE }, { SIGNATURE, .next = QUOTE }, { EVIDENCE_WITH_KEY, .next = SIGN },
+            { EVIDENCE_WITH_KEY, .next = SIGN }, { ANSWER, 200, REPORT, SIGN }, { VBS_REPORT, .next = SIGN }, { SIGNATURE, .next = SEND } }, ERR_NONE, NULL },
+        { "a second signature is ignored",
+          { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE_WITH_KEY, .next = SIGN }, { SIGNATURE, .next = SEND }, { NO_SIGNATURE, .next = SEND },
+            { ANSWER, 200, REPORT, DONE }, { SIGNATURE, .next = DONE } }, ERR_NONE, NULL },
+        { "evidence without the key", { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE, .next = FAILED } }, ERR_COLLECTOR_ANSWER_INVALID, IN_QUOTE },
+        { "the key is not certified",
+          { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE_WITH_PLAIN_KEY, .next = FAILED } }, ERR_COLLECTOR_ANSWER_INVALID, IN_QUOTE },
+        { "another key signed",
+          { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE_WITH_KEY, .next = SIGN }, { OTHER_SIGNATURE, .next = FAILED } }, ERR_TOKEN_SIGNATURE_INVALID, IN_SIGN },
+        { "an empty signature",
+          { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE_WITH_KEY, .next = SIGN }, { NO_SIGNATURE, .next = FAILED } }, ERR_TOKEN_TRUNCATED, IN_SIGN },
+        { "nobody signs",
+          { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE_WITH_KEY, .next = SIGN }, { FAILURE, .next = FAILED }, { SIGNATURE, .next = FAILED } },
+          ERR_SERVICE_UNREACHABLE, IN_SIGN },
+};
+
+static Operation *new_with_tpm_key(bool vbs) {
+        Operation *operation = NULL;
+        const AttestTpmOptions options = { .base_url = BASE, .use_tpm_key = true, .vbs = vbs };
+        assert_ok(operation_new_attest_tpm(&options, &operation));
+        assert_null(operation_attest_tpm_jwk(operation));
+        assert_null(operation_attest_tpm_key(operation));
+        return operation;
+}
+
+static void test_operation_attest_tpm_key_conversations(void **state) {
+        uses_tpm_key = true;
+        for (size_t i = 0; i < N_ELEMENTS(tpm_key_conversations); i++) {
+                _cleanup_(operation_freep) Operation *operation = new_with_tpm_key(false);
+                run_conversation(operation, &tpm_key_conversations[i]);
+        }
+        const Conversation with_report = {
+                "with a report", { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE_WITH_KEY, .next = VBS }, { SIGNATURE, .next = VBS }, { VBS_REPORT, .next = SIGN },
+                                   { VBS_REPORT, .next = SIGN }, { SIGNATURE, .next = SEND }, { ANSWER, 200, REPORT, DONE } }, ERR_NONE, NULL,
+        };
+        _cleanup_(operation_freep) Operation *operation = new_with_tpm_key(true);
+        run_conversation(operation, &with_report);
+        uses_tpm_key = false;
+}
+
+/* The service's view: the JWS verifies with the key that came with the evidence, and the quote was to be over the challenge. */
+static void test_operation_attest_tpm_key_signs_what_is_sent(void **state) {
+        _cleanup_(operation_freep) Operation *operation = new_with_tpm_key(false);
+        _cleanup_bytes_ Bytes body = {}, inner = {};
+        _cleanup_json_ Json *payload = NULL;
+        _cleanup_(jws_freep) Jws *jws = NULL;
+        const char *request;
+        answer(operation, 200, CHALLENGE);
+        assert_true(span_equal(operation_qualifying_data(operation), SPAN_OF(challenge_bytes)));
+        assert_true(span_equal(operation_challenge(operation), SPAN_OF(challenge_bytes)));
+        operation_take_evidence(operation, evidence_with_key(true));
+        assert_true(jwk_same_key(operation_attest_tpm_key(operation), request_key));
+        sign_with(operation, request_key);
+        assert_ok(source_read_all(operation_request(operation)->body, 1 << 20, &body));
+        assert_ok(attest_tpm_envelope_open(bytes_span(&body), "the body", &inner, &payload));
+        assert_ok(json_get_string(payload, "request", &request));
+        assert_ok(jws_parse_bounded(span_from_string(request), 1 << 20, &jws));
+        const Jwk jwk = { .key = request_key, .for_verify = true };
+        assert_ok(jws_verify(jws, JOSE_ALG_BIT(JOSE_ALG_PS256), &jwk));
+        assert_non_null(strstr((const char *) jws->payload.data, operation_attest_tpm_jwk(operation)));
 }
 
 /* Without the wish for one, a report that comes all the same is nothing. */
@@ -326,6 +444,9 @@ static void test_operation_new_attest_tpm_bad_options_are_refused(void **state) 
         AttestTpmOptions options = { .base_url = BASE, .request_key = request_key, .api_version = "2020 10" };
         assert_err(operation_new_attest_tpm(&options, &operation), ERR_INVALID_ARGUMENT);
         options.api_version = NULL;
+        options.use_tpm_key = true;     /* and a key of the caller's too */
+        assert_err(operation_new_attest_tpm(&options, &operation), ERR_INVALID_ARGUMENT);
+        options.use_tpm_key = false;
         options.authorization = "Bearer x\r\nEvil: y";
         assert_err(operation_new_attest_tpm(&options, &operation), ERR_INVALID_ARGUMENT);
         assert_null(operation);
@@ -384,6 +505,8 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_operation_attest_tpm_conversations),
                 cmocka_unit_test(test_operation_attest_tpm_vbs_conversations),
+                cmocka_unit_test(test_operation_attest_tpm_key_conversations),
+                cmocka_unit_test(test_operation_attest_tpm_key_signs_what_is_sent),
                 cmocka_unit_test(test_operation_take_report_unasked_is_ignored),
                 cmocka_unit_test(test_operation_certs_conversations),
                 cmocka_unit_test(test_operation_attest_tpm_messages_are_those_of_the_protocol),

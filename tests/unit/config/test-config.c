@@ -191,7 +191,9 @@ static void test_config_load_refuses_with_file_and_line(void **state) {
                 { "[RelyingParty]\nNonce=?\n", ":2: [RelyingParty] Nonce=…: 1 to 1024 bytes in hex or base64url are needed" },
                 { "[Instance]\nProxy=user:pw@host\n", ":2: [Instance] Proxy=…: http://host:port or https://host:port is needed" },
                 { "[Schedule]\nRetryMinSec=20min\n", ":2: [Schedule] RetryMinSec=20min: RetryMinSec= may not exceed RetryMaxSec=" },
-                { "[TPM]\nRequestKey=tpm\n", ":2: [TPM] RequestKey=tpm: this version supports ephemeral alone" },
+                { "[TPM]\nRequestKey=file\n", ":2: [TPM] RequestKey=file: ephemeral or tpm is needed" },
+                { "[TPM]\nOtherKeys=0x01C101D0\n", ":2: [TPM] OtherKeys=0x01C101D0: at most two persistent handles 0x81000000 to 0x81ffffff, with :plain behind "
+                                                   "those that are not to be certified, is needed" },
                 { "[Evidence]\nVbsReport=nv:1\n", ":2: [Evidence] VbsReport=nv:1: none, nv:0x01XXXXXX, command:/PATH or file:/PATH is needed" },
                 { "[Credential]\nType=client-secret\nTenantId=x\n", ":2: [Credential] Type=client-secret: ClientId= is needed too" },
                 { "[TPM]\nPcrs=1\n\xff\n", ":3: bytes that are not UTF-8" },
@@ -292,6 +294,8 @@ static void test_config_load_takes_every_key_once(void **state) {
         assert_int_equal(config->connect_timeout_usec, 2500 * USEC_PER_MSEC);
         assert_int_equal(config->credential_type, CREDENTIAL_CLIENT_SECRET);
         assert_int_equal(config->log_level, 7);
+        assert_int_equal(config->request_key, REQUEST_KEY_TPM);
+        assert_string_equal(config->other_keys, "0x81000010 0x81000011:plain");
 }
 
 static void test_config_directories_come_from_the_environment(void **state) {

@@ -165,6 +165,7 @@ static Bytes make_quote(const Maker *maker, const char *jwk) {
         uint8_t extra[32], digest[64];
         unsigned digest_size;
         qualifying(maker, jwk, extra);
+        Span extra_data = maker->quotes_challenge ? bytes_span(&maker->quoted_challenge) : SPAN_OF(extra);
         _cleanup_writer_ Writer values = {}, quote = {};
         for (unsigned i = 0; i < 24; i++)
                 if (maker->quoted_mask & (1u << i))
@@ -175,7 +176,7 @@ static Bytes make_quote(const Maker *maker, const char *jwk) {
         writer_u32be(&quote, maker->magic);
         writer_u16be(&quote, maker->attest_type);
         writer_tpm2b(&quote, span_make("\0\x0bsigner", 8));
-        writer_tpm2b(&quote, SPAN_OF(extra));
+        writer_tpm2b(&quote, extra_data);
         writer_u64be(&quote, 1234567);
         writer_u32be(&quote, 5);    /* resetCount */
         writer_u32be(&quote, 6);    /* restartCount */
@@ -196,25 +197,94 @@ static Bytes make_quote(const Maker *maker, const char *jwk) {
 }
 
 /* TPMT_SIGNATURE of RSASSA (Part 2 §11.3.4) */
-static Bytes sign_quote(const Maker *maker, Span quote) {
+static Bytes sign_attest(EVP_PKEY *key, const char *digest, uint16_t hash_alg, Span attest) {
         EVP_MD_CTX *context = EVP_MD_CTX_new();
         uint8_t value[512];
         size_t size = sizeof(value);
-        assert_int_equal(EVP_DigestSignInit(context, NULL, EVP_get_digestbyname(maker->quote_digest), NULL,
-                                            maker->quote_key ? maker->quote_key : maker->aik), 1);
-        assert_int_equal(EVP_DigestSign(context, value, &size, quote.data, quote.size), 1);
+        assert_int_equal(EVP_DigestSignInit(context, NULL, EVP_get_digestbyname(digest), NULL, key), 1);
+        assert_int_equal(EVP_DigestSign(context, value, &size, attest.data, attest.size), 1);
         EVP_MD_CTX_free(context);
         _cleanup_writer_ Writer writer = {};
         writer_u16be(&writer, 0x0014);
-        writer_u16be(&writer, maker->signature_hash);
+        writer_u16be(&writer, hash_alg);
         writer_tpm2b(&writer, span_make(value, size));
         return finish(&writer);
+}
+
+static Bytes sign_quote(const Maker *maker, Span quote) {
+        return sign_attest(maker->quote_key ? maker->quote_key : maker->aik, maker->quote_digest, maker->signature_hash, quote);
 }
 
 static void write_member(Writer *writer, const char *name, Span bytes) {
         writer_format(writer, "\"%s\":\"", name);
         writer_base64url(writer, bytes);
         writer_string(writer, "\"");
+}
+
+/* TPMT_PUBLIC of an RSA-2048 key without a scheme that signs and decrypts (Part 2 §12.2.4) */
+static Bytes make_public(EVP_PKEY *key, Span policy) {
+        _cleanup_writer_ Writer writer = {};
+        BIGNUM *n = NULL;
+        uint8_t modulus[256];
+        assert_int_equal(EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_N, &n), 1);
+        assert_int_equal(BN_bn2binpad(n, modulus, sizeof(modulus)), sizeof(modulus));
+        BN_free(n);
+        writer_u16be(&writer, 0x0001);
+        writer_u16be(&writer, HASH_SHA256);
+        writer_u32be(&writer, 0x00060472);
+        writer_tpm2b(&writer, policy);
+        writer_u16be(&writer, 0x0010);
+        writer_u16be(&writer, 0x0010);
+        writer_u16be(&writer, 2048);
+        writer_u32be(&writer, 0);
+        writer_tpm2b(&writer, SPAN_OF(modulus));
+        return finish(&writer);
+}
+
+/* Part 2 §10.12.3; the name is that of Part 1 §16 */
+static Bytes make_certification(const MakerCertify *certify) {
+        _cleanup_writer_ Writer writer = {}, name = {};
+        uint8_t digest[32];
+        _cleanup_bytes_ Bytes named = make_public(certify->named_key ? certify->named_key : certify->key, certify->policy);
+        SHA256(named.data, named.size, digest);
+        writer_u16be(&name, HASH_SHA256);
+        writer_span(&name, SPAN_OF(digest));
+        _cleanup_bytes_ Bytes name_bytes = finish(&name);
+        writer_u32be(&writer, certify->magic ? certify->magic : 0xff544347);
+        writer_u16be(&writer, certify->type ? certify->type : 0x8017);
+        writer_tpm2b(&writer, span_make("\0\x0bsigner", 8));
+        writer_tpm2b(&writer, certify->challenge);
+        writer_u64be(&writer, 1234567);
+        writer_u32be(&writer, 5);
+        writer_u32be(&writer, 6);
+        writer_u8(&writer, 1);
+        writer_u64be(&writer, 0x20240101);
+        writer_tpm2b(&writer, bytes_span(&name_bytes));
+        writer_tpm2b(&writer, span_make("\0\x0bqualified", 11));
+        return finish(&writer);
+}
+
+char *maker_certify_info(const MakerCertify *certify) {
+        _cleanup_bytes_ Bytes public = make_public(certify->key, certify->policy), attest = make_certification(certify),
+                              signature = sign_attest(certify->aik, "SHA256", HASH_SHA256, bytes_span(&attest));
+        _cleanup_writer_ Writer writer = {};
+        char *text;
+        writer_string(&writer, "{\"tpm_certify\":{");
+        write_member(&writer, "public", bytes_span(&public));
+        writer_string(&writer, ",");
+        write_member(&writer, "certification", bytes_span(&attest));
+        writer_string(&writer, ",");
+        write_member(&writer, "signature", bytes_span(&signature));
+        writer_string(&writer, "}}");
+        assert_ok(writer_finish_string(&writer, &text));
+        return text;
+}
+
+char *maker_jwk(EVP_PKEY *key) {
+        _cleanup_free_ char *n = modulus_text(key);
+        char *text;
+        assert_ok(string_format(&text, "{\"kty\":\"RSA\",\"n\":\"%s\",\"e\":\"AQAB\"}", n));
+        return text;
 }
 
 static void write_log(Writer *writer, const char *type, const Bytes *log, bool *first) {

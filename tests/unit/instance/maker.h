@@ -31,6 +31,7 @@ struct Maker {
         const char *header;          /* of the JWS */
         const char *att_type, *key_info, *extra_members;
         bool descending;
+        bool quotes_challenge;       /* as with tpm_certify: the quote is over quoted_challenge alone */
         /* A VBS report for the text of report_signed; NULL: a basic request. vsm_member is "enclave" or "vm", vsm_text stands in place of vsm_report's value. */
         Bytes (*make_vsm_report)(const Maker *maker, Span signed_text);
         const char *vsm_member, *vsm_text;
@@ -41,6 +42,21 @@ void maker_init(Maker *maker, Span challenge, const char *service_context);
 void maker_done(Maker *maker);
 /* The JWS of message 3. */
 char *maker_request(const Maker *maker);
+
+/* What TPM2_Certify would say about a key; every piece may be wrong. */
+typedef struct MakerCertify {
+        EVP_PKEY *key;               /* in the public area */
+        EVP_PKEY *named_key;         /* NULL: key; whose name is certified */
+        EVP_PKEY *aik;               /* signs */
+        Span challenge;
+        uint32_t magic;              /* 0: TPM_GENERATED_VALUE */
+        uint16_t type;               /* 0: TPM_ST_ATTEST_CERTIFY */
+        Span policy;                 /* authPolicy */
+} MakerCertify;
+/* {"tpm_certify":{…}} */
+char *maker_certify_info(const MakerCertify *certify);
+/* {"kty":…} of a key. */
+char *maker_jwk(EVP_PKEY *key);
 
 /* A list of n ima-ng entries, and PCR 10 of SHA-256 after them. */
 Bytes maker_ima_list(unsigned n, uint8_t ret_pcr[static 32]);

@@ -6,6 +6,7 @@
 
 #include "instance/ca.h"
 #include "instance/firmware.h"
+#include "instance/report.h"
 #include "instance/verify.h"
 
 static const uint8_t challenge_bytes[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
@@ -100,6 +101,8 @@ static void spoil_att_type(Maker *m) { m->att_type = "vbs"; }
 static void spoil_att_type_unknown(Maker *m) { m->att_type = "advanced"; }
 static void spoil_hash_name(Maker *m) { m->key_info = "{\"tpm_quote\":{\"hash_alg\":\"sha-512\"}}"; }
 static void spoil_certify(Maker *m) { m->key_info = "{\"tpm_certify\":{}}"; }
+static void spoil_both(Maker *m) { m->key_info = "{\"tpm_certify\":{},\"tpm_quote\":{\"hash_alg\":\"sha-256\"}}"; }
+static void spoil_many_other_keys(Maker *m) { m->extra_members = "\"other_keys\":[{},{},{}],"; }
 static void spoil_unbound(Maker *m) { m->key_info = "{}"; }
 static void spoil_other_keys(Maker *m) { m->extra_members = "\"other_keys\":[{}],"; }
 static void spoil_claim_type(Maker *m) { m->extra_members = "\"custom_claims\":[{\"name\":\"a\",\"value\":\"b\",\"value_type\":\"date\"}],"; }
@@ -148,12 +151,14 @@ static const struct {
         { spoil_att_type, ERR_JSON_MEMBER_MISSING, "report_signed" },
         { spoil_att_type_unknown, ERR_EVIDENCE_MALFORMED, "att_type" },
         { spoil_hash_name, ERR_NOT_SUPPORTED, "sha-512" },
-        { spoil_certify, ERR_NOT_SUPPORTED, "tpm_certify" },
+        { spoil_certify, ERR_JSON_MEMBER_MISSING, "request_key: info.tpm_certify" },
+        { spoil_both, ERR_EVIDENCE_MALFORMED, "both" },
         { spoil_unbound, ERR_JSON_MEMBER_MISSING, "tpm_quote" },
-        { spoil_other_keys, ERR_NOT_SUPPORTED, "other_keys" },
+        { spoil_other_keys, ERR_JSON_MEMBER_MISSING, "other_keys[0]" },
+        { spoil_many_other_keys, ERR_EVIDENCE_MALFORMED, "more than 2" },
         { spoil_claim_type, ERR_EVIDENCE_MALFORMED, "custom_claims[0]" },
         { spoil_claim_value, ERR_EVIDENCE_MALFORMED, "custom_claims[0]" },
-        { spoil_jwk, ERR_KEY_INVALID, "request_key.jwk" },
+        { spoil_jwk, ERR_KEY_INVALID, "request_key: jwk" },
         { spoil_certificate_text, ERR_AIK_CERTIFICATE_INVALID, "aik_cert" },
         { spoil_certificate_key, ERR_AIK_CERTIFICATE_INVALID, "another key" },
 };
@@ -171,6 +176,134 @@ static void test_verify_one_wrong_piece_is_named(void **state) {
                 err_free(error);
                 maker_done(&maker);
         }
+}
+
+/* ---- keys that the AIK certifies ---- */
+
+static const uint8_t other_challenge[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17 };
+
+/* Verifies a request whose request key is certified so; the quote is over the challenge as it has to be, unless quotes_jwk. */
+static Err *verify_certified(const MakerCertify *certify, const char *other_keys, bool quotes_jwk) {
+        Maker maker;
+        maker_init(&maker, SPAN_OF(challenge_bytes), "context");
+        _cleanup_free_ char *info = NULL;
+        _cleanup_verdict_ Verdict verdict = {};
+        MakerCertify whole = *certify;
+        whole.key = whole.key ? whole.key : maker.request_key;
+        whole.aik = whole.aik ? whole.aik : maker.aik;
+        whole.challenge = whole.challenge.size > 0 ? whole.challenge : SPAN_OF(challenge_bytes);
+        info = maker_certify_info(&whole);
+        maker.key_info = info;
+        maker.quotes_challenge = !quotes_jwk;
+        maker.extra_members = other_keys;
+        Err *err = open_and_verify(&maker, &verdict);
+        maker_done(&maker);
+        return err;
+}
+
+static void assert_refused(Err *steal_err, ErrCode code, const char *words, const char *what) {
+        _cleanup_(err_freep) Err *err = steal_err;
+        if (err_code(err) != code || !strstr(err_describe(err), words))
+                fail_msg("%s: got %s (%s), wanted %s with \"%s\"", what, err_code_info(err_code(err))->symbol, err_describe(err),
+                         err_code_info(code)->symbol, words);
+}
+
+static void test_verify_certified_request_key_situations(void **state) {
+        const struct {
+                const char *what;
+                MakerCertify certify;
+                bool quotes_jwk;
+                ErrCode code;
+                const char *words;
+        } cases[] = {
+                { "wrong challenge", { .challenge = SPAN_OF(other_challenge) }, false, ERR_QUOTE_NONCE_MISMATCH, "request_key.info.tpm_certify: the certification's extraData" },
+                { "wrong name", { .named_key = other_key }, false, ERR_KEY_INVALID, "another name" },
+                { "another key's jwk", { .key = other_key }, false, ERR_KEY_INVALID, "the jwk is another key" },
+                { "another AIK", { .aik = other_key }, false, ERR_QUOTE_SIGNATURE_INVALID, "request_key.info.tpm_certify" },
+                { "a quote's type", { .type = 0x8018 }, false, ERR_QUOTE_MALFORMED, "request_key.info.tpm_certify" },
+                { "no TPM's magic", { .magic = 0xff544348 }, false, ERR_QUOTE_MALFORMED, "magic" },
+                { "the quote is over the jwk", {}, true, ERR_QUOTE_NONCE_MISMATCH, "the quote's extraData" },
+        };
+        assert_ok(verify_certified(&(MakerCertify) {}, "", false));
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++)
+                assert_refused(verify_certified(&cases[i].certify, "", cases[i].quotes_jwk), cases[i].code, cases[i].words, cases[i].what);
+}
+
+/* A quote over the challenge alone, without a certification, binds no key. */
+static void test_verify_quote_over_the_challenge_alone_binds_no_key(void **state) {
+        Maker maker;
+        maker_init(&maker, SPAN_OF(challenge_bytes), "context");
+        _cleanup_verdict_ Verdict verdict = {};
+        maker.quotes_challenge = true;
+        assert_refused(open_and_verify(&maker, &verdict), ERR_QUOTE_NONCE_MISMATCH, "the quote's extraData", "tpm_quote");
+        maker_done(&maker);
+}
+
+static void test_verify_other_keys_situations(void **state) {
+        Maker maker;
+        maker_init(&maker, SPAN_OF(challenge_bytes), "context");
+        const struct {
+                const char *what;
+                MakerCertify certify;
+                const char *info;    /* in place of what certify says */
+                ErrCode code;
+                const char *words;
+        } cases[] = {
+                { "certified", { .key = other_key, .aik = maker.aik, .challenge = SPAN_OF(challenge_bytes) }, NULL, ERR_NONE, "" },
+                { "wrong challenge", { .key = other_key, .aik = maker.aik, .challenge = SPAN_OF(other_challenge) }, NULL, ERR_QUOTE_NONCE_MISMATCH, "other_keys[1]" },
+                { "wrong name", { .key = other_key, .named_key = maker.aik, .aik = maker.aik, .challenge = SPAN_OF(challenge_bytes) }, NULL, ERR_KEY_INVALID, "other_keys[1]" },
+                { "another jwk", { .key = maker.request_key, .aik = maker.aik, .challenge = SPAN_OF(challenge_bytes) }, NULL, ERR_KEY_INVALID, "other_keys[1]" },
+                { "another AIK", { .key = other_key, .aik = other_key, .challenge = SPAN_OF(challenge_bytes) }, NULL, ERR_QUOTE_SIGNATURE_INVALID, "other_keys[1]" },
+                { "bound by the quote", {}, "{\"tpm_quote\":{\"hash_alg\":\"sha-256\"}}", ERR_EVIDENCE_MALFORMED, "for the request key alone" },
+                { "info without content", {}, "{}", ERR_JSON_MEMBER_MISSING, "other_keys[1]" },
+        };
+        _cleanup_free_ char *jwk = maker_jwk(other_key);
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                _cleanup_free_ char *info = cases[i].info ? NULL : maker_certify_info(&cases[i].certify), *members = NULL;
+                _cleanup_verdict_ Verdict verdict = {};
+                assert_ok(string_format(&members, "\"other_keys\":[{\"jwk\":%s},{\"jwk\":%s,\"info\":%s}],", jwk, jwk, info ? info : cases[i].info));
+                maker.extra_members = members;
+                Err *err = open_and_verify(&maker, &verdict);
+                if (cases[i].code == ERR_NONE)
+                        assert_ok(err);
+                else
+                        assert_refused(err, cases[i].code, cases[i].words, cases[i].what);
+                assert_ok(verify_certified(&(MakerCertify) {}, "\"other_keys\":[],", false));
+        }
+        maker_done(&maker);
+}
+
+/* The bits of TPMA_OBJECT in the maker's public area are 1, 4, 5, 6, 10, 17, 18. */
+static void test_report_keys_show_the_policy_object(void **state) {
+        Maker maker;
+        maker_init(&maker, SPAN_OF(challenge_bytes), "context");
+        static const uint8_t policy[32] = { 0xab, 0xcd };
+        const MakerCertify plain = { .key = maker.request_key, .aik = maker.aik, .challenge = SPAN_OF(challenge_bytes) };
+        const MakerCertify with_policy = { .key = other_key, .aik = maker.aik, .challenge = SPAN_OF(challenge_bytes), .policy = SPAN_OF(policy) };
+        _cleanup_free_ char *info = maker_certify_info(&plain), *other_info = maker_certify_info(&with_policy), *jwk = maker_jwk(other_key), *members = NULL,
+                            *request_jwk = maker_jwk(maker.request_key), *expected = NULL, *expected_others = NULL, *key_text = NULL, *others_text = NULL;
+        assert_ok(string_format(&members, "\"other_keys\":[{\"jwk\":%s,\"info\":%s},{\"jwk\":%s}],", jwk, other_info, jwk));
+        maker.key_info = info;
+        maker.quotes_challenge = true;
+        maker.extra_members = members;
+        _cleanup_free_ char *jws = maker_request(&maker);
+        _cleanup_(attest_request_freep) AttestRequest *request = NULL;
+        assert_ok(attest_request_open(jws, &request));
+        assert_ok(report_request_key(request, &key_text));
+        assert_ok(report_other_keys(request, &others_text));
+        assert_ok(string_format(&expected, "{\"jwk\":%s,\"info\":{\"tpm_certify\":{\"name_alg\":11,\"obj_attr\":394354}}}", request_jwk));
+        assert_ok(string_format(&expected_others, "[{\"jwk\":%s,\"info\":{\"tpm_certify\":{\"name_alg\":11,\"obj_attr\":394354,"
+                                                  "\"auth_policy\":\"q80AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}}},{\"jwk\":%s}]", jwk, jwk));
+        Json *got = json_tokener_parse(key_text), *wanted = json_tokener_parse(expected);
+        assert_true(json_object_equal(got, wanted));
+        json_object_put(got);
+        json_object_put(wanted);
+        got = json_tokener_parse(others_text);
+        wanted = json_tokener_parse(expected_others);
+        assert_true(json_object_equal(got, wanted));
+        json_object_put(got);
+        json_object_put(wanted);
+        maker_done(&maker);
 }
 
 static void test_verify_required_mask_is_an_option(void **state) {
@@ -258,6 +391,10 @@ int main(void) {
                 cmocka_unit_test(test_verify_secure_boot_needs_pcr7),
                 cmocka_unit_test(test_verify_without_logs_explains_nothing),
                 cmocka_unit_test(test_verify_one_wrong_piece_is_named),
+                cmocka_unit_test(test_verify_certified_request_key_situations),
+                cmocka_unit_test(test_verify_quote_over_the_challenge_alone_binds_no_key),
+                cmocka_unit_test(test_verify_other_keys_situations),
+                cmocka_unit_test(test_report_keys_show_the_policy_object),
                 cmocka_unit_test(test_verify_required_mask_is_an_option),
                 cmocka_unit_test(test_verify_aik_certificate_situations),
                 cmocka_unit_test(test_firmware_secure_boot_on_real_logs),

@@ -189,6 +189,13 @@ static void check_certify(const Vector *vector, EVP_PKEY *key) {
         assert_true(span_equal(bytes_span(&vector->nonce), vector->parsed.extra_data));
         assert_ok(tpm_signature_parse(bytes_span(&vector->signature), &signature));
         assert_ok(tpm_signature_verify(&signature, bytes_span(&vector->attest), key));
+        Span area = unwrapped(json_get(vector->expected, "pubarea"), &public), nonce = bytes_span(&vector->nonce), attest = bytes_span(&vector->attest);
+        _cleanup_bytes_ Bytes other = {};
+        assert_ok(certify_verify(attest, bytes_span(&vector->signature), key, nonce, area));
+        assert_err(certify_verify(attest, bytes_span(&vector->signature), key, span_make(nonce.data, nonce.size - 1), area), ERR_QUOTE_NONCE_MISMATCH);
+        assert_ok(bytes_copy(area, &other));
+        other.data[other.size - 1] ^= 1;
+        assert_err(certify_verify(attest, bytes_span(&vector->signature), key, nonce, bytes_span(&other)), ERR_KEY_INVALID);
         _cleanup_bytes_ Bytes raw = vector_file("%s/signature.raw", vector->path);
         assert_ok(tpm_signature_verify_raw(bytes_span(&raw), signature.hash_alg, bytes_span(&vector->attest), key));
         PcrValues none = {};

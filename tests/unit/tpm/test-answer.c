@@ -74,6 +74,11 @@ static Evidence *sample_evidence(void) {
         evidence->reset_count = 7;
         evidence->restart_count = 8;
         evidence->n_quote_retries = 2;
+        assert_ok(bytes_copy(span_from_string("key"), &evidence->request_key.public));
+        assert_ok(bytes_copy(span_from_string("certification"), &evidence->request_key.certification));
+        assert_ok(bytes_copy(span_from_string("its signature"), &evidence->request_key.signature));
+        assert_ok(bytes_copy(span_from_string("plain key"), &evidence->other_keys[0].public));
+        evidence->n_other_keys = 1;
         int fd = memfd_create("log", MFD_CLOEXEC);
         assert_true(fd >= 0 && write(fd, "12345", 5) == 5);
         evidence->logs[evidence->n_logs++] = (EvidenceLog) { .type = EVIDENCE_LOG_IMA, .fd = fd, .size = 4 };
@@ -107,6 +112,12 @@ static void test_read_evidence_what_was_written_comes_back(void **state) {
         assert_int_equal(read->reset_count, 7);
         assert_int_equal(read->restart_count, 8);
         assert_int_equal(read->n_quote_retries, 2);
+        assert_true(span_equal_string(bytes_span(&read->request_key.public), "key"));
+        assert_true(span_equal_string(bytes_span(&read->request_key.certification), "certification"));
+        assert_true(span_equal_string(bytes_span(&read->request_key.signature), "its signature"));
+        assert_int_equal(read->n_other_keys, 1);
+        assert_true(span_equal_string(bytes_span(&read->other_keys[0].public), "plain key"));
+        assert_int_equal(read->other_keys[0].certification.size, 0);
         assert_int_equal(read->n_logs, 1);
         assert_int_equal(read->logs[0].type, EVIDENCE_LOG_IMA);
         assert_int_equal(read->logs[0].size, 4);
@@ -122,8 +133,11 @@ static void spoil_digest(Evidence *evidence) { evidence->pcrs.banks[0].values[1]
 static void spoil_alg(Evidence *evidence) { evidence->pcrs.banks[0].alg = 0x7777; }
 static void spoil_mask(Evidence *evidence) { evidence->pcrs.banks[0].mask |= 1u << 24; }
 
+static void spoil_unsigned_key(Evidence *evidence) { bytes_done(&evidence->request_key.signature); }
+static void spoil_other_key(Evidence *evidence) { bytes_done(&evidence->other_keys[0].public); }
+
 static void test_read_evidence_impossible_values_are_refused(void **state) {
-        static const Spoil spoils[] = { spoil_size, spoil_digest, spoil_alg, spoil_mask };
+        static const Spoil spoils[] = { spoil_size, spoil_digest, spoil_alg, spoil_mask, spoil_unsigned_key, spoil_other_key };
         for (size_t i = 0; i < N_ELEMENTS(spoils); i++) {
                 _cleanup_(evidence_freep) Evidence *written = sample_evidence(), *read = calloc(1, sizeof(Evidence));
                 sd_bus_message *message = new_message();
