@@ -13,6 +13,8 @@ typedef struct BundleCommand {
         bool force;                   /* collect: an existing file may be replaced */
 } BundleCommand;
 
+/* Has the collector keep an attestation of the boot, before hibernation. */
+Err *evidence_keep(const BundleCommand *command) _must_check_;
 Err *evidence_collect(const BundleCommand *command) _must_check_;
 /* Prints every check. *ret_verdict is the first rule that is broken, NULL if none is; the return value says that no verdict could be reached. */
 Err *evidence_replay(const BundleCommand *command, const char *path, Err **ret_verdict) _must_check_;

@@ -109,3 +109,20 @@ Err *evidence_collect(const BundleCommand *command) {
         TRY(err_wrap(make_bundle(command, &bundle), "collecting evidence"));
         return is_stdout ? write_stdout(bytes_span(&bundle)) : file_write_atomic(command->output, bytes_span(&bundle), FILE_MODE);
 }
+
+Err *evidence_keep(const BundleCommand *command) {
+        const CollectorOptions options = { .config_file = command->config_file, .socket_fd = -1 };
+        _cleanup_(collector_freep) Collector *collector = NULL;
+        _cleanup_json_ Json *json = NULL;
+        BootAttestationState state;
+        TRY(collector_open(&options, &collector));
+        TRY(err_wrap(collector_keep_boot_attestation(collector, &state), "keeping an attestation of the boot"));
+        if (!cli_is_json()) {
+                printf("%s\n", state == BOOT_ATTESTATION_ATTACHED ? "The attestation from before an earlier hibernation of this boot stays."
+                                                                  : "An attestation of this boot is kept for after the hibernation.");
+                return NULL;
+        }
+        TRY(json_new_object(&json));
+        TRY(json_add_string(json, "boot_attestation_state", boot_attestation_state_to_string(state)));
+        return cli_print_json(json);
+}

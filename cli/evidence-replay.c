@@ -131,12 +131,38 @@ static Err *check_ima_list(Replay *replay) {
                              (unsigned long long) match.replay.n_violations);
 }
 
+/* It answers no challenge; the key and the TPM's count of resets tie it to the current quote. */
+static Err *check_boot_attestation(Replay *replay) {
+        const Bundle *boot = replay->bundle->boot;
+        TpmAttest attest;
+        TpmSignature signature;
+        ImaMatch match;
+        if (!boot)
+                return say(replay, false, "there is none: the machine did not come back from hibernation");
+        if (!replay->has_attest)
+                return err_new(ERR_EVIDENCE_MALFORMED, "without a valid quote nothing says that it is about the same boot");
+        if (!span_equal(bytes_span(&boot->aik_public), bytes_span(&replay->bundle->aik_public)))
+                return err_new(ERR_TPM_AIK_INVALID, "it is of another key");
+        TRY(tpm_signature_parse(bytes_span(&boot->signature), &signature));
+        TRY(tpm_attest_parse(bytes_span(&boot->quote), &attest));
+        TRY(aik_verify_quote(bytes_span(&boot->aik_public), bytes_span(&boot->quote), bytes_span(&boot->signature), attest.extra_data, &boot->pcrs, &attest));
+        int64_t n_restarts = tpm_attest_restarts(attest.restart_count, replay->attest.restart_count);
+        if (attest.reset_count != replay->attest.reset_count || n_restarts <= 0)
+                return err_new(ERR_EVIDENCE_MALFORMED, "it is not from before a hibernation of this boot: resetCount %u, restartCount %u, the quote has %u, %u",
+                               attest.reset_count, attest.restart_count, replay->attest.reset_count, replay->attest.restart_count);
+        const Bytes *ima = bundle_log(boot, EVIDENCE_LOG_IMA);
+        if (ima)
+                TRY(ima_match_prefix(bytes_span(ima), NULL, &boot->pcrs, &attest, signature.hash_alg, &match));
+        return string_format(&replay->note, "signed by that key in the same boot, %lld restarts of the TPM before the quote", (long long) n_restarts);
+}
+
 static const struct Check {
         const char *name;
         Err *(*run)(Replay *replay);
 } checks[] = {
         { "attestation-key", check_key }, { "quote", check_quote },       { "nonce", check_nonce },
         { "certificate", check_certificate }, { "boot-log", check_boot_log }, { "ima-list", check_ima_list },
+        { "boot-attestation", check_boot_attestation },
 };
 
 static void show(const struct Check *check, CheckState state, const char *text) {

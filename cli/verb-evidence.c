@@ -14,10 +14,11 @@ static const char help_text[] =
         "  collect -o FILE        a bundle of this machine's evidence: quote, PCRs, logs, certificate, what the TPM is, the configuration\n"
         "                         without its secrets; - is standard output\n"
         "  replay FILE            verify such a bundle without a TPM or network\n"
-        "  --json                 as a JSON object (decode, replay; a bundle is JSON anyway)\n"
+        "  keep                   keep an attestation of this boot, to be sent after a hibernation; to be called before it\n"
+        "  --json                 as a JSON object (decode, keep, replay; a bundle is JSON anyway)\n"
         "  -o, --output FILE      collect: where to\n"
         "  --force                collect: replace a file that is there\n"
-        "  --config FILE          collect: this configuration file and its drop-ins alone\n"
+        "  --config FILE          collect, keep: this configuration file and its drop-ins alone\n"
         "  --nonce HEX            collect: what the quote is to be bound to (default: random); replay: what it must be bound to\n"
         "  --trust-anchors PEM    replay: certificates that the AIK's certificate must chain to\n"
         "  FILE                   or - for standard input\n\n"
@@ -102,11 +103,20 @@ static int replay(const BundleCommand *command, const char *path) {
         return verdict ? cli_fail(verdict) : EXIT_SUCCESS;
 }
 
+static int keep(const BundleCommand *command) {
+        if (command->output || command->force || command->trust_anchors || command->nonce.size > 0)
+                return cli_usage_error("evidence", "keep: only --config and --json go with it");
+        Err *err = evidence_keep(command);
+        return err ? cli_fail(err) : EXIT_SUCCESS;
+}
+
 static int act(const BundleCommand *command, int argc, char **argv) {
         const char *what = argc > 0 ? argv[0] : "";
         bool is_collect = string_equal(what, "collect");
+        if (string_equal(what, "keep"))
+                return argc == 1 ? keep(command) : cli_usage_error("evidence", "keep: \"%s\" is too much", argv[1]);
         if (!is_collect && !string_equal(what, "decode") && !string_equal(what, "replay"))
-                return cli_usage_error("evidence", "what to do is needed: decode, collect or replay");
+                return cli_usage_error("evidence", "what to do is needed: decode, collect, keep or replay");
         if (is_collect)
                 return argc == 1 ? collect(command) : cli_usage_error("evidence", "collect: \"%s\" is too much", argv[1]);
         if (argc != 2)

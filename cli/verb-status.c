@@ -134,6 +134,8 @@ static Err *print_profile(const char *name, const Json *profile, uint64_t now_us
         print_text("PCRs", verdicts);
         print_log("boot log", profile, "BootLogState", "BootLogReason", 0);
         print_log("IMA list", profile, "ImaLogState", "ImaLogReason", property_u64(profile, "ImaEntries"));
+        if (!string_equal(property_string(profile, "BootAttestationState"), "none"))
+                print_log("hibernation", profile, "BootAttestationState", "BootAttestationReason", 0);
         return NULL;
 }
 

@@ -237,6 +237,16 @@ static int read_other_keys(sd_bus_message *m, void *member) {
         return r < 0 ? r : sd_bus_message_exit_container(m);
 }
 
+static int read_boot_attestation_state(sd_bus_message *m, void *member) {
+        const char *text;
+        int r = sd_bus_message_read_basic(m, 's', &text);
+        if (r >= 0)
+                *(BootAttestationState *) member = boot_attestation_state_from_string(text);
+        return r;
+}
+
+static int read_boot(sd_bus_message *m, void *member);
+
 #define INFO(member) offsetof(CollectorInfo, member)
 static const AnswerField info_fields[] = {
         { "manufacturer", "s", INFO(manufacturer), read_string, true },
@@ -283,8 +293,21 @@ static const AnswerField evidence_fields[] = {
         { "reset-count", "u", EVIDENCE(reset_count), read_u32, true },
         { "restart-count", "u", EVIDENCE(restart_count), read_u32, true },
         { "quote-retries", "u", EVIDENCE(n_quote_retries), read_u32, true },
+        { "boot-attestation-state", "s", EVIDENCE(boot_attestation_state), read_boot_attestation_state, false },
+        { "boot-attestation-reason", "s", EVIDENCE(boot_attestation_reason), read_reason, false },
+        { "boot-attestation", "a{sv}", EVIDENCE(boot), read_boot, false },
         { "request-key", "(ayayay)", EVIDENCE(request_key), read_request_key, false },
         { "other-keys", "a(ayayay)", 0, read_other_keys, false },
+};
+static const AnswerField boot_fields[] = {
+        { "quote", "ay", EVIDENCE(quote), read_bytes, true },
+        { "signature", "ay", EVIDENCE(signature), read_bytes, true },
+        { "aik-public", "ay", EVIDENCE(aik_public), read_bytes, true },
+        { "aik-certificate", "ay", EVIDENCE(aik_certificate), read_bytes, true },
+        { "pcrs", "a(qua(uay))", EVIDENCE(pcrs), read_pcrs, true },
+        { "logs", "a(sht)", 0, read_logs, true },
+        { "reset-count", "u", EVIDENCE(reset_count), read_u32, true },
+        { "restart-count", "u", EVIDENCE(restart_count), read_u32, true },
 };
 _Static_assert(sizeof(unsigned) == sizeof(uint32_t), "n_quote_retries is read as a uint32_t");
 
@@ -337,6 +360,20 @@ static Err *read_dictionary(sd_bus_message *m, const AnswerField *fields, size_t
                 if (fields[i].is_required && !(seen & UINT32_C(1) << i))
                         return err_new(ERR_COLLECTOR_ANSWER_INVALID, "attestd-tpm's answer lacks \"%s\"", fields[i].key);
         return NULL;
+}
+
+/* A dictionary in the dictionary. */
+static int read_boot(sd_bus_message *m, void *member) {
+        _cleanup_(evidence_freep) Evidence *boot = calloc(1, sizeof(Evidence));
+        if (!boot)
+                return -ENOMEM;
+        _cleanup_(err_freep) Err *err = read_dictionary(m, boot_fields, N_ELEMENTS(boot_fields), boot);
+        if (err)
+                return err_code(err) == ERR_NO_MEMORY ? -ENOMEM : -EBADMSG;
+        int r = sd_bus_message_exit_container(m);
+        if (r >= 0)
+                *(Evidence **) member = steal_ptr(&boot);
+        return r;
 }
 
 _Static_assert(N_ELEMENTS(info_fields) <= ANSWER_FIELDS_MAX && N_ELEMENTS(evidence_fields) <= ANSWER_FIELDS_MAX, "one bit each");

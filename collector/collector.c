@@ -416,3 +416,17 @@ Err *collector_store_aik_certificate(Collector *collector, Span der) {
         TRY(call_blocking(collector, call, COLLECTOR_INFO_USEC, &reply));
         return check_reply(reply);
 }
+
+Err *collector_keep_boot_attestation(Collector *collector, BootAttestationState *ret_state) {
+        _cleanup_(message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+        const char *state;
+        TRY(new_call(collector, "KeepBootAttestation", &call));
+        TRY(call_made("KeepBootAttestation", sd_bus_message_append(call, "a{sv}", 0)));
+        TRY(call_blocking(collector, call, COLLECTOR_QUOTE_USEC, &reply));
+        TRY(check_reply(reply));
+        int r = sd_bus_message_read(reply, "s", &state);
+        if (r < 0)
+                return err_new_errno(ERR_COLLECTOR_ANSWER_INVALID, r, "attestd-tpm's answer is no state");
+        *ret_state = boot_attestation_state_from_string(state);
+        return NULL;
+}

@@ -14,6 +14,10 @@
  *         ima-entries t, reset-count u, restart-count u, quote-retries u, and with the option certify ay (what keys are certified over, a challenge):
  *         request-key (ayayay) where RequestKey=tpm, other-keys a(ayayay) where OtherKeys= names some: TPMT_PUBLIC, TPMS_ATTEST, TPMT_SIGNATURE of the AIK,
  *         the last two empty of a key that nobody vouches for
+ *         After a hibernation: boot-attestation-state s ("none", "kept", "attached", "dropped", "unusable"), boot-attestation-reason s, and where it is
+ *         "attached" boot-attestation a{sv}: quote, signature, aik-public, aik-certificate, pcrs, logs, reset-count, restart-count of before, as above
+ *     KeepBootAttestation(a{sv} options) → s state: to be called before hibernation. "kept": a quote without challenge is on disk now; "attached": one from
+ *         before an earlier hibernation of this boot stays
  *     Sign(ay digest (SHA-256), a{sv} options) → ay signature: RSASSA-PSS with a salt of 32 bytes, by the request key of RequestKey=tpm and no other
  *     GetVbsReport(ay user_data (64 bytes), a{sv} options) → s kind ("enclave", "vm"), ay report: from whoever VbsReport= names
  *     GetEndorsementKey(a{sv} options) → a{sv}: ek-public ay (TPMT_PUBLIC), ek-certificate ay (DER, empty if there is none), ek-origin s. Option: algorithm s
@@ -81,6 +85,8 @@ sd_bus *collector_bus(Collector *collector);
 Err *collector_get_info(Collector *collector, CollectorInfo **ret) _must_check_;
 /* certify: what keys of the TPM are certified over; empty: none are. */
 Err *collector_quote(Collector *collector, Span qualifying_data, Span certify, Evidence **ret) _must_check_;
+/* *ret_state: "kept", or "attached" where one of this boot from an earlier hibernation stays. */
+Err *collector_keep_boot_attestation(Collector *collector, BootAttestationState *ret_state) _must_check_;
 Err *collector_sign(Collector *collector, Span digest, Bytes *ret_signature) _must_check_;
 Err *collector_report(Collector *collector, Span user_data, VsmReportKind *ret_kind, Bytes *ret_report) _must_check_;
 Err *collector_get_endorsement_key(Collector *collector, const char *algorithm, CollectorEndorsement *ret) _must_check_;

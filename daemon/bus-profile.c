@@ -129,6 +129,8 @@ static const sd_bus_vtable profile_vtable[] = {
         READ_ONLY("BootLogReason", "s"),
         READ_ONLY("ImaLogState", "s"),
         READ_ONLY("ImaLogReason", "s"),
+        READ_ONLY("BootAttestationState", "s"),
+        READ_ONLY("BootAttestationReason", "s"),
         READ_ONLY("ImaEntries", "t"),
         SD_BUS_METHOD_WITH_ARGS("GetToken", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", token), method_get_token,
                                 SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),

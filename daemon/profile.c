@@ -81,6 +81,8 @@ void profile_get_status(Profile *profile, ProfileStatus *ret) {
                 .ima_log_state = profile->findings.ima_log_state,
                 .boot_log_reason = profile->findings.boot_log_reason,
                 .ima_log_reason = profile->findings.ima_log_reason,
+                .boot_attestation_state = profile->findings.boot_attestation_state,
+                .boot_attestation_reason = profile->findings.boot_attestation_reason,
                 .n_ima_entries = profile->findings.n_ima_entries,
         };
         for (unsigned pcr = 0; pcr < PCR_COUNT; pcr++)

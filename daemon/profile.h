@@ -23,7 +23,8 @@ typedef struct ProfileStatus {
         bool has_findings;               /* evidence was collected since the start; else the following say nothing */
         PcrVerdict verdicts[PCR_COUNT];
         LogState boot_log_state, ima_log_state;
-        const char *boot_log_reason, *ima_log_reason;   /* NULL if there is nothing to say */
+        BootAttestationState boot_attestation_state;
+        const char *boot_log_reason, *ima_log_reason, *boot_attestation_reason;   /* NULL if there is nothing to say */
         uint64_t n_ima_entries;
 } ProfileStatus;
 

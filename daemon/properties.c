@@ -50,6 +50,9 @@ void profile_properties(const ProfileStatus *status, Property ret[PROFILE_PROPER
                 { "BootLogReason", PROPERTY_STRING, .string = or_empty(status->boot_log_reason) },
                 { "ImaLogState", PROPERTY_STRING, .string = log_state(status, status->ima_log_state) },
                 { "ImaLogReason", PROPERTY_STRING, .string = or_empty(status->ima_log_reason) },
+                { "BootAttestationState", PROPERTY_STRING,
+                  .string = status->has_findings ? boot_attestation_state_to_string(status->boot_attestation_state) : "unknown" },
+                { "BootAttestationReason", PROPERTY_STRING, .string = or_empty(status->boot_attestation_reason) },
                 { "ImaEntries", PROPERTY_UINT64, .uint64 = status->n_ima_entries },
         };
         static_assert(N_ELEMENTS(list) == PROFILE_PROPERTIES_N, "PROFILE_PROPERTIES_N is the length of the list");

@@ -28,7 +28,7 @@ typedef struct Property {
 } Property;
 
 #define MANAGER_PROPERTIES_N 11
-#define PROFILE_PROPERTIES_N 18
+#define PROFILE_PROPERTIES_N 20
 /* All borrowed from status. */
 void manager_properties(const ManagerStatus *status, Property ret[MANAGER_PROPERTIES_N]);
 void profile_properties(const ProfileStatus *status, Property ret[PROFILE_PROPERTIES_N]);

@@ -69,6 +69,7 @@ SessionFindings *session_findings(Session *session) {
 void session_findings_done(SessionFindings *findings) {
         free(findings->boot_log_reason);
         free(findings->ima_log_reason);
+        free(findings->boot_attestation_reason);
         bytes_done(&findings->aik_name);
         *findings = (SessionFindings) {};
 }
@@ -184,6 +185,8 @@ static void take_findings(Session *session, Evidence *evidence) {
                 .ima_log_state = evidence->ima_log_state,
                 .boot_log_reason = steal_ptr(&evidence->boot_log_reason),
                 .ima_log_reason = steal_ptr(&evidence->ima_log_reason),
+                .boot_attestation_state = evidence->boot_attestation_state,
+                .boot_attestation_reason = steal_ptr(&evidence->boot_attestation_reason),
                 .n_ima_entries = evidence->n_ima_entries,
                 .reset_count = evidence->reset_count,
                 .restart_count = evidence->restart_count,

@@ -45,7 +45,8 @@ typedef struct SessionFindings {
         bool is_known;                       /* evidence was collected */
         PcrVerdict verdicts[PCR_COUNT];
         LogState boot_log_state, ima_log_state;
-        char *boot_log_reason, *ima_log_reason;
+        BootAttestationState boot_attestation_state;
+        char *boot_log_reason, *ima_log_reason, *boot_attestation_reason;
         uint64_t n_ima_entries;
         uint32_t reset_count, restart_count;
         Bytes aik_name;

@@ -97,6 +97,7 @@ AttestRequest *attest_request_free(AttestRequest *request) {
         bytes_done(&request->signature);
         bytes_done(&request->quote);
         bytes_done(&request->aik_certificate);
+        attest_request_free(request->boot);
         EVP_PKEY_free(request->aik);
         bytes_done(&request->challenge);
         message_key_done(&request->request_key);
@@ -193,17 +194,26 @@ static Err *parse_aik(const Json *attestation, AttestRequest *request) {
         return NULL;
 }
 
-static Err *parse_attestation(const Json *att_data, AttestRequest *request) {
-        Json *tpm, *current;
+static Err *parse_attestation(const Json *attestation, AttestRequest *request) {
+        TRY(parse_logs(attestation, request));
+        TRY(parse_aik(attestation, request));
+        TRY(parse_pcrs(attestation, &request->pcrs));
+        TRY(json_get_base64url(attestation, "quote", &request->quote));
+        return json_get_base64url(attestation, "signature", &request->signature);
+}
+
+static Err *parse_attestations(const Json *att_data, AttestRequest *request) {
+        Json *tpm, *current, *boot;
         TRY(json_get_object(att_data, "tpm_att_data", &tpm));
-        if (json_get(tpm, "boot_attestation"))
-                return err_new(ERR_NOT_SUPPORTED, "tpm_att_data.boot_attestation is not supported by this instance");
         TRY(json_get_object(tpm, "current_attestation", &current));
-        TRY(parse_logs(current, request));
-        TRY(parse_aik(current, request));
-        TRY(parse_pcrs(current, &request->pcrs));
-        TRY(json_get_base64url(current, "quote", &request->quote));
-        return json_get_base64url(current, "signature", &request->signature);
+        TRY(parse_attestation(current, request));
+        if (!json_get(tpm, "boot_attestation"))
+                return NULL;
+        TRY(json_get_object(tpm, "boot_attestation", &boot));
+        request->boot = calloc(1, sizeof(*request->boot));
+        if (!request->boot)
+                return err_oom();
+        return err_wrap(parse_attestation(boot, request->boot), "boot_attestation");
 }
 
 static Err *parse_tpm_quote(const Json *info) {
@@ -343,7 +353,7 @@ static Err *parse_att_data(const Json *att_data, AttestRequest *request) {
                 _cleanup_bytes_ Bytes decoded = {};
                 TRY(json_get_base64url(att_data, "rp_data", &decoded));
         }
-        TRY(parse_attestation(att_data, request));
+        TRY(parse_attestations(att_data, request));
         TRY(parse_request_key(att_data, request));
         TRY(parse_other_keys(att_data, request));
         return parse_custom_claims(att_data, request);

@@ -61,6 +61,7 @@ typedef struct AttestRequest {
         PcrValues pcrs;
         MessageLog logs[MESSAGE_LOGS_MAX];
         size_t n_logs;
+        struct AttestRequest *boot;  /* boot_attestation: aik, aik_certificate, quote, signature, pcrs and logs alone; NULL if absent */
         VsmReport vsm_report;        /* its bytes are empty in a basic request */
         Json *custom_claims;         /* array, checked; NULL if absent; borrowed */
 } AttestRequest;
@@ -68,7 +69,7 @@ AttestRequest *attest_request_free(AttestRequest *request);
 DEFINE_CLEANUP(AttestRequest, attest_request_free)
 
 /* Parses the payload of the JWS; takes payload, also on failure. Errors: JSON_*, BASE64_INVALID, KEY_INVALID, EVIDENCE_MALFORMED,
- * NOT_SUPPORTED (boot_attestation, other hash algorithms than sha-256). */
+ * NOT_SUPPORTED (other hash algorithms than sha-256). */
 Err *attest_request_parse(Bytes *steal_payload, AttestRequest **ret) _must_check_;
 /* The whole of message 3: form of the JWS, header, payload, and the signature with the key that the payload brings: proof that the
  * client has that key, no more. Errors: those above and TOKEN_*. */

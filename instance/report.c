@@ -35,13 +35,24 @@ Err *report_policy_hash(const char *policy_text, char **ret) {
         return base64url_encode(digest_span(&digest), ret);
 }
 
-static Err *add_pcr_list(Json *claims, const char *name, const Verdict *verdict, PcrVerdict wanted) {
+static Err *add_pcr_list(Json *claims, const char *name, const PcrVerdict verdicts[PCR_COUNT], PcrVerdict wanted) {
         _cleanup_json_ Json *list = NULL;
         TRY(json_new_array(&list));
         for (int i = 0; i < PCR_COUNT; i++)
-                if (verdict->pcrs[i] == wanted)
+                if (verdicts[i] == wanted)
                         TRY(json_append(list, json_object_new_int(i)));
         return json_add(claims, name, steal_ptr(&list));
+}
+
+/* About the attestation from before a hibernation; nothing where there is none. */
+static Err *add_boot_attestation(Json *claims, const Verdict *verdict) {
+        if (!verdict->has_boot_attestation)
+                return NULL;
+        TRY(json_add_boolean(claims, "bootAttestationPresent", true));
+        TRY(json_add_integer(claims, "bootAttestationRestartCount", verdict->boot_restart_count));
+        TRY(json_add_boolean(claims, "bootAttestationSecureBootEnabled", verdict->boot_secure_boot));
+        TRY(add_pcr_list(claims, "bootAttestationPcrs-replayed", verdict->boot_pcrs, PCR_REPLAYED));
+        return add_pcr_list(claims, "bootAttestationPcrs-unexplained", verdict->boot_pcrs, PCR_UNEXPLAINED);
 }
 
 static Err *add_verdict(Json *claims, const Verdict *verdict) {
@@ -53,9 +64,9 @@ static Err *add_verdict(Json *claims, const Verdict *verdict) {
         TRY(json_add_integer(claims, "tpmVersion", 2));
         TRY(json_add_boolean(claims, "secureBootEnabled", verdict->secure_boot));
         TRY(json_add_string(claims, "pcrBank", hash_name(verdict->bank)));
-        TRY(add_pcr_list(claims, "pcrs-replayed", verdict, PCR_REPLAYED));
-        TRY(add_pcr_list(claims, "pcrs-unexplained", verdict, PCR_UNEXPLAINED));
-        TRY(add_pcr_list(claims, "pcrs-unused", verdict, PCR_UNUSED));
+        TRY(add_pcr_list(claims, "pcrs-replayed", verdict->pcrs, PCR_REPLAYED));
+        TRY(add_pcr_list(claims, "pcrs-unexplained", verdict->pcrs, PCR_UNEXPLAINED));
+        TRY(add_pcr_list(claims, "pcrs-unused", verdict->pcrs, PCR_UNUSED));
         TRY(json_add_boolean(claims, "bootLogPresent", verdict->has_boot_log));
         if (verdict->has_boot_log)
                 TRY(json_add_integer(claims, "bootLogEvents", (int64_t) verdict->n_boot_events));
@@ -64,6 +75,7 @@ static Err *add_verdict(Json *claims, const Verdict *verdict) {
                 TRY(json_add_integer(claims, "imaEntries", (int64_t) verdict->n_ima_entries));
                 TRY(json_add_integer(claims, "imaViolations", (int64_t) verdict->n_ima_violations));
         }
+        TRY(add_boot_attestation(claims, verdict));
         TRY(json_add_integer(claims, "tpmResetCount", verdict->reset_count));
         return json_add_integer(claims, "tpmRestartCount", verdict->restart_count);
 }

@@ -28,6 +28,16 @@ static Err *expected_extra_data(const AttestRequest *request, Span challenge, By
         return bytes_copy(digest_span(&digest), ret);
 }
 
+static Err *check_pcrs_covered(const PcrSelection *selection, uint32_t required_pcrs) {
+        for (size_t i = 0; i < selection->n_banks; i++)
+                if ((selection->banks[i].mask & required_pcrs) == required_pcrs)
+                        return NULL;
+        _cleanup_free_ char *quoted = NULL, *required = NULL;
+        TRY(pcr_selection_to_string(selection, &quoted));
+        TRY(pcr_mask_to_string(required_pcrs, &required));
+        return err_new(ERR_QUOTE_PCR_MISMATCH, "the quote covers %s, but one bank must have all of the PCRs %s", quoted, required);
+}
+
 static Err *check_quote(const AttestRequest *request, Span challenge, const VerifyRules *rules, Verdict *verdict) {
         if (!span_equal(bytes_span(&request->challenge), challenge))
                 return err_new(ERR_CHALLENGE_INVALID, "att_data.challenge is not the one that service_context was issued with");
@@ -42,13 +52,7 @@ static Err *check_quote(const AttestRequest *request, Span challenge, const Veri
                          &request->pcrs, &attest));
         verdict->reset_count = attest.reset_count;
         verdict->restart_count = attest.restart_count;
-        for (size_t i = 0; i < attest.selection.n_banks; i++)
-                if ((attest.selection.banks[i].mask & rules->required_pcrs) == rules->required_pcrs)
-                        return NULL;
-        _cleanup_free_ char *quoted = NULL, *required = NULL;
-        TRY(pcr_selection_to_string(&attest.selection, &quoted));
-        TRY(pcr_mask_to_string(rules->required_pcrs, &required));
-        return err_new(ERR_QUOTE_PCR_MISMATCH, "the quote covers %s, but one bank must have all of the PCRs %s", quoted, required);
+        return check_pcrs_covered(&attest.selection, rules->required_pcrs);
 }
 
 /* The jwk is the key of the public area, and the AIK vouches for that area over the challenge. */
@@ -169,6 +173,55 @@ static Err *find_log(const AttestRequest *request, EvidenceLogType type, const B
         return NULL;
 }
 
+static Err *check_boot_logs(const AttestRequest *boot, Verdict *verdict) {
+        const Bytes *firmware, *ima;
+        EventLogReplay boot_replay;
+        ImaReplay ima_replay;
+        TRY(find_log(boot, EVIDENCE_LOG_TCG, &firmware));
+        TRY(find_log(boot, EVIDENCE_LOG_IMA, &ima));
+        if (firmware)
+                TRY(err_wrap(eventlog_replay(bytes_span(firmware), &boot_replay), "the log of type TCG"));
+        if (ima)
+                TRY(err_wrap(check_ima(bytes_span(ima), &boot->pcrs, &ima_replay), "the log of type IMA"));
+        verdict_for_pcrs(&boot->pcrs, firmware ? &boot_replay : NULL, ima ? &ima_replay : NULL, verdict->boot_pcrs);
+        if (firmware && verdict->boot_pcrs[PCR_SECURE_BOOT] == PCR_REPLAYED)
+                TRY(firmware_secure_boot(bytes_span(firmware), pcr_values_strongest(&boot->pcrs)->alg, &verdict->boot_secure_boot));
+        return NULL;
+}
+
+/* It answers no challenge: what ties it to this boot is the key and the TPM's own count of resets. */
+static Err *check_boot_quote(const AttestRequest *request, const VerifyRules *rules, Verdict *verdict) {
+        const AttestRequest *boot = request->boot;
+        TpmSignature signature;
+        TpmAttest attest;
+        if (boot->pcrs.n_banks == 0)
+                return err_new(ERR_EVIDENCE_MALFORMED, "pcrs has no bank");
+        if (!jwk_same_key(boot->aik, request->aik))
+                return err_new(ERR_KEY_INVALID, "aik_pub is another key than that of current_attestation");
+        TRY(tpm_signature_parse(bytes_span(&boot->signature), &signature));
+        if (signature.hash_alg == HASH_SHA1)
+                return err_new(ERR_QUOTE_SIGNATURE_INVALID, "the quote is signed over SHA-1, which proves nothing any more");
+        TRY(tpm_attest_parse(bytes_span(&boot->quote), &attest));
+        TRY(quote_verify(bytes_span(&boot->quote), bytes_span(&boot->signature), request->aik, attest.extra_data, &boot->pcrs, &attest));
+        if (attest.reset_count != verdict->reset_count)
+                return err_new(ERR_EVIDENCE_MALFORMED, "the quote is of another boot: resetCount %u, the current one has %u", attest.reset_count,
+                               verdict->reset_count);
+        if (tpm_attest_restarts(attest.restart_count, verdict->restart_count) <= 0)
+                return err_new(ERR_EVIDENCE_MALFORMED, "the quote is not from before a hibernation: restartCount %u, the current one has %u",
+                               attest.restart_count, verdict->restart_count);
+        verdict->boot_restart_count = attest.restart_count;
+        return check_pcrs_covered(&attest.selection, rules->required_pcrs);
+}
+
+static Err *check_boot_attestation(const AttestRequest *request, const VerifyRules *rules, Verdict *verdict) {
+        if (!request->boot)
+                return NULL;
+        TRY(check_boot_quote(request, rules, verdict));
+        TRY(check_boot_logs(request->boot, verdict));
+        verdict->has_boot_attestation = true;
+        return NULL;
+}
+
 static Err *check_logs(const AttestRequest *request, Verdict *verdict) {
         const Bytes *boot, *ima;
         TRY(find_log(request, EVIDENCE_LOG_TCG, &boot));
@@ -202,6 +255,7 @@ Err *verify_request(const AttestRequest *request, Span challenge, const VerifyRu
         TRY(hash_aik(request, &verdict));
         TRY(check_aik_certificate(request, rules, &verdict));
         TRY(check_logs(request, &verdict));
+        TRY(err_wrap(check_boot_attestation(request, rules, &verdict), "boot_attestation"));
         if (request->vsm_report.report.size > 0)
                 TRY(vsm_report_verify(&request->vsm_report, request->members_text, request->aik, &verdict.vsm_claims));
         *ret = verdict;

@@ -1,7 +1,7 @@
 /* Is the evidence of an attestation request true? Every byte is judged; what does not lead to a refusal becomes a claim.
  *
  * Refused: a quote that is not signed by aik_pub, is about another challenge or request key, selects fewer PCRs than required or does
- * not give the digest of the values that were sent; logs that do not parse; an IMA list that does not yield PCR 10 in every quoted bank;
+ * not give the digest of the values that were sent; an attestation from before a hibernation that is not of the same key and the same count of resets; logs that do not parse; an IMA list that does not yield PCR 10 in every quoted bank;
  * an AIK certificate for another key; a key that the AIK does not certify over the challenge, or that is another one than its jwk; a VBS report for another request or, of a paravisor, another AIK. Claims: which PCRs the firmware log explains, SecureBoot as measured, whether the AIK's
  * certificate is in date and of a known issuer. */
 #pragma once
@@ -24,6 +24,10 @@ typedef struct Verdict {
         bool secure_boot;                /* SecureBoot was measured as 1, and PCR 7 proves it */
         uint64_t n_boot_events, n_ima_entries, n_ima_violations;
         uint32_t reset_count, restart_count;
+        bool has_boot_attestation;       /* one from before a hibernation was sent, and holds */
+        bool boot_secure_boot;           /* as above, of that one */
+        uint32_t boot_restart_count;     /* an earlier one than restart_count */
+        PcrVerdict boot_pcrs[PCR_COUNT];
         Json *vsm_claims;                /* about the VBS report; NULL if there is none */
 } Verdict;
 void verdict_done(Verdict *verdict);

@@ -48,6 +48,7 @@ Err *evidence_maker_new(const Config *config, const char *state_directory, Evide
         TRY(tpm_context_new(config->tcti, &maker->context));
         TRY(own_key_init(state_directory, config->aik_algorithm, &maker->own));
         TRY(request_key_init(state_directory, &maker->request_key));
+        TRY(boot_attestation_init(state_directory, &maker->boot_attestation));
         TRY(log_file_init(EVIDENCE_LOG_TCG, config->boot_log, config->boot_log_policy == LOG_POLICY_OFF, &maker->boot_log));
         TRY(log_file_init(EVIDENCE_LOG_IMA, config->ima_log, config->ima_log_policy == LOG_POLICY_OFF, &maker->ima_log));
         TRY(log_file_init(EVIDENCE_LOG_TCG, config->systemd_log, /* is_off= */ false, &maker->systemd_log));
@@ -61,6 +62,7 @@ EvidenceMaker *evidence_maker_free(EvidenceMaker *maker) {
         tpm_context_free(maker->context);
         own_key_done(&maker->own);
         request_key_done(&maker->request_key);
+        boot_attestation_done(&maker->boot_attestation);
         log_file_done(&maker->boot_log);
         log_file_done(&maker->ima_log);
         log_file_done(&maker->systemd_log);
@@ -384,7 +386,17 @@ static Err *quote_round(EvidenceMaker *maker, void *userdata) {
 Err *evidence_maker_quote(EvidenceMaker *maker, Span qualifying, Span certify, Evidence **ret) {
         QuoteRequest request = { .qualifying = qualifying, .certify = certify };
         TRY(evidence_maker_run(maker, quote_round, &request));
-        *ret = request.evidence;
+        _cleanup_(evidence_freep) Evidence *evidence = request.evidence;
+        TRY(err_wrap(boot_attestation_attach(&maker->boot_attestation, &maker->boot_log, &maker->ima_log, evidence), "the attestation from before hibernation"));
+        *ret = steal_ptr(&evidence);
+        return NULL;
+}
+
+Err *evidence_maker_keep(EvidenceMaker *maker, BootAttestationState *ret_state) {
+        _cleanup_(evidence_freep) Evidence *evidence = NULL;
+        TRY(evidence_maker_quote(maker, /* qualifying= */ (Span) {}, /* certify= */ (Span) {}, &evidence));
+        TRY(err_wrap(boot_attestation_keep(&maker->boot_attestation, evidence), "keeping the attestation of the boot"));
+        *ret_state = evidence->boot_attestation_state;
         return NULL;
 }
 

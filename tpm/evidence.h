@@ -11,6 +11,7 @@
 #include "tcg/evidence.h"
 #include "tcg/ima.h"
 #include "tpm/aik.h"
+#include "tpm/boot-attestation.h"
 #include "tpm/logs.h"
 #include "tpm/request-key.h"
 
@@ -21,6 +22,7 @@ typedef struct EvidenceMaker {
         TpmContext *context;
         OwnKey own;
         RequestKey request_key;
+        BootAttestation boot_attestation;
         LogFile boot_log, ima_log, systemd_log;
         uint32_t ima_reset_count; /* of the TPM, when ima_replay was made */
         ImaReplay ima_replay;     /* at the end of the last prefix: the next round hashes only what came since */
@@ -40,6 +42,9 @@ Err *evidence_maker_select(EvidenceMaker *maker, PcrSelection *ret) _must_check_
 
 /* A whole round. certify: what the keys of RequestKey=tpm and OtherKeys= are certified over; empty: they stay out. Errors: those of the TPM and the key, TPM_PCR_UNSTABLE, QUOTE_*, and LOG_*, EVENTLOG_*, IMA_* where a policy is "required". */
 Err *evidence_maker_quote(EvidenceMaker *maker, Span qualifying, Span certify, Evidence **ret) _must_check_;
+
+/* A round without challenge, kept for after a hibernation. Errors as above, and IO. */
+Err *evidence_maker_keep(EvidenceMaker *maker, BootAttestationState *ret_state) _must_check_;
 
 /* A PS256 signature over a SHA-256 digest, by the request key of RequestKey=tpm. Errors: NOT_SUPPORTED without that setting, INVALID_ARGUMENT, those of the TPM. */
 Err *evidence_maker_sign(EvidenceMaker *maker, Span digest, Bytes *ret_signature) _must_check_;

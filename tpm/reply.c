@@ -143,6 +143,24 @@ static int append_info(sd_bus_message *m, const CollectorInfo *info) {
         return APPEND(r, append_u32(m, "leftovers-flushed", info->leftovers_flushed));
 }
 
+/* The same members as the evidence has, in a dictionary of their own. */
+static int append_boot(sd_bus_message *m, const Evidence *boot) {
+        if (!boot)
+                return 0;
+        int r = open_value(m, "boot-attestation", "a{sv}");
+        r = APPEND(r, sd_bus_message_open_container(m, 'a', "{sv}"));
+        r = APPEND(r, append_bytes(m, "quote", &boot->quote));
+        r = APPEND(r, append_bytes(m, "signature", &boot->signature));
+        r = APPEND(r, append_bytes(m, "aik-public", &boot->aik_public));
+        r = APPEND(r, append_bytes(m, "aik-certificate", &boot->aik_certificate));
+        r = APPEND(r, append_pcrs(m, "pcrs", &boot->pcrs));
+        r = APPEND(r, append_logs(m, "logs", boot));
+        r = APPEND(r, append_u32(m, "reset-count", boot->reset_count));
+        r = APPEND(r, append_u32(m, "restart-count", boot->restart_count));
+        r = APPEND(r, sd_bus_message_close_container(m));
+        return APPEND(r, close_value(m));
+}
+
 static int append_evidence(sd_bus_message *m, const Evidence *evidence) {
         int r = append_bytes(m, "quote", &evidence->quote);
         r = APPEND(r, append_bytes(m, "signature", &evidence->signature));
@@ -160,6 +178,9 @@ static int append_evidence(sd_bus_message *m, const Evidence *evidence) {
         r = APPEND(r, append_u32(m, "reset-count", evidence->reset_count));
         r = APPEND(r, append_u32(m, "restart-count", evidence->restart_count));
         r = APPEND(r, append_u32(m, "quote-retries", evidence->n_quote_retries));
+        r = APPEND(r, append_string(m, "boot-attestation-state", boot_attestation_state_to_string(evidence->boot_attestation_state)));
+        r = APPEND(r, append_string(m, "boot-attestation-reason", evidence->boot_attestation_reason));
+        r = APPEND(r, append_boot(m, evidence->boot));
         r = APPEND(r, append_request_key(m, &evidence->request_key));
         return APPEND(r, append_other_keys(m, evidence));
 }

@@ -215,11 +215,23 @@ static int method_store_aik_certificate(sd_bus_message *call, void *userdata, sd
         return err ? reply_error(call, err) : sd_bus_reply_method_return(call, NULL);
 }
 
+static int method_keep_boot_attestation(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Service *service = userdata;
+        BootAttestationState state;
+        int r = sd_bus_message_skip(call, "a{sv}");   /* no options yet */
+        if (r < 0)
+                return r;
+        Err *err = evidence_maker_keep(service->maker, &state);
+        return err ? reply_error(call, err) : sd_bus_reply_method_return(call, "s", boot_attestation_state_to_string(state));
+}
+
 static const sd_bus_vtable vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_METHOD_WITH_ARGS("Ping", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_ping, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetInfo", SD_BUS_NO_ARGS, SD_BUS_RESULT("a{sv}", info), method_get_info, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Quote", SD_BUS_ARGS("ay", qualifying_data, "a{sv}", options), SD_BUS_RESULT("a{sv}", evidence), method_quote,
+                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("KeepBootAttestation", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", state), method_keep_boot_attestation,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("GetVbsReport", SD_BUS_ARGS("ay", user_data, "a{sv}", options), SD_BUS_RESULT("s", kind, "ay", report),
                                 method_get_vbs_report, SD_BUS_VTABLE_UNPRIVILEGED),

@@ -7,7 +7,8 @@
  *                          "rp_id":…,"rp_data":…,"challenge":…,
  *                          "tpm_att_data":{"current_attestation":{
  *                              "logs":[{"type":"TCG","log":" base64url of a file "},…],
- *                              "aik_cert":…,"aik_pub":{kty,n,e},"pcrs":[…],"quote":…,"signature":…}},
+ *                              "aik_cert":…,"aik_pub":{kty,n,e},"pcrs":[…],"quote":…,"signature":…},
+ *                            (after a hibernation) "boot_attestation":{the same members}},
  *                          "request_key":{"jwk":<literal text>,"info":{"tpm_quote":{"hash_alg":"sha-256"}}},
  *                            (of a key in the TPM: "info":{"tpm_certify":{"public":…,"certification":…,"signature":…}})
  *                          "other_keys":[{"jwk":…,"info":{"tpm_certify":{…}}},{"jwk":…}],
@@ -180,7 +181,7 @@ Err *attest_tpm_qualifying_data(const char *jwk_text, Span challenge, Digest *re
 
 /* The payload while it grows: text not yet turned into a source stands in text. Each log ends one piece of text and adds itself. */
 typedef struct Pieces {
-        Source *items[2 * EVIDENCE_LOGS_MAX + 1];
+        Source *items[2 * 2 * EVIDENCE_LOGS_MAX + 1];   /* of two attestations */
         size_t n;
         Writer text;
 } Pieces;
@@ -288,9 +289,9 @@ static void write_pcrs(Writer *out, const PcrValues *pcrs) {
         writer_string(out, "]");
 }
 
-static Err *add_attestation(Pieces *pieces, const Evidence *evidence) {
+static Err *add_attestation(Pieces *pieces, const char *name, const Evidence *evidence) {
         Writer *out = &pieces->text;
-        writer_string(out, "\"tpm_att_data\":{\"current_attestation\":{");
+        writer_format(out, "\"%s\":{", name);
         TRY(add_logs(pieces, evidence));
         writer_string(out, ",");
         TRY(write_aik(out, evidence));
@@ -300,7 +301,18 @@ static Err *add_attestation(Pieces *pieces, const Evidence *evidence) {
         write_bytes_member(out, "quote", bytes_span(&evidence->quote));
         writer_string(out, ",");
         write_bytes_member(out, "signature", bytes_span(&evidence->signature));
-        writer_string(out, "}}");
+        writer_string(out, "}");
+        return NULL;
+}
+
+static Err *add_attestations(Pieces *pieces, const Evidence *evidence) {
+        writer_string(&pieces->text, "\"tpm_att_data\":{");
+        TRY(add_attestation(pieces, "current_attestation", evidence));
+        if (evidence->boot) {
+                writer_string(&pieces->text, ",");
+                TRY(err_wrap(add_attestation(pieces, "boot_attestation", evidence->boot), "the attestation from before hibernation"));
+        }
+        writer_string(&pieces->text, "}");
         return NULL;
 }
 
@@ -381,7 +393,7 @@ static Err *add_members(Pieces *pieces, const AttestTpmRequest *request) {
         }
         write_bytes_member(out, "challenge", bytes_span(&request->challenge->challenge));
         writer_string(out, ",");
-        TRY(add_attestation(pieces, request->evidence));
+        TRY(add_attestations(pieces, request->evidence));
         TRY(write_request_key(out, request));
         TRY(write_other_keys(out, request->evidence));
         TRY(write_custom_claims(out, request));

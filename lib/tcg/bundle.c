@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/source.h"
+#include "tcg/pcr-json.h"
 
 Bundle *bundle_free(Bundle *bundle) {
         if (!bundle)
@@ -18,36 +19,12 @@ Bundle *bundle_free(Bundle *bundle) {
         bytes_done(&bundle->aik_certificate);
         for (size_t i = 0; i < bundle->n_logs; i++)
                 bytes_done(&bundle->logs[i].bytes);
+        bundle_free(bundle->boot);
         free(bundle);
         return NULL;
 }
 
 /* ---- writing ---- */
-
-static Err *add_bank(Json *pcrs, const PcrBank *bank) {
-        _cleanup_json_ Json *object = NULL, *values = NULL;
-        TRY(json_new_object(&object));
-        TRY(json_new_object(&values));
-        TRY(json_add_string(object, "bank", hash_name(bank->alg)));
-        for (unsigned i = 0; i < PCR_COUNT; i++) {
-                char number[sizeof("23")];
-                if (!(bank->mask >> i & 1))
-                        continue;
-                snprintf(number, sizeof(number), "%u", i);
-                TRY(json_add_hex(values, number, digest_span(&bank->values[i])));
-        }
-        TRY(json_add(object, "values", steal_ptr(&values)));
-        return json_append(pcrs, steal_ptr(&object));
-}
-
-static Err *add_pcrs(Json *bundle, const PcrValues *pcrs) {
-        Json *list;
-        TRY(json_new_array(&list));
-        TRY(json_add(bundle, "pcrs", list));
-        for (size_t i = 0; i < pcrs->n_banks; i++)
-                TRY(add_bank(list, &pcrs->banks[i]));
-        return NULL;
-}
 
 static Err *read_log(const EvidenceLog *log, Bytes *ret) {
         const char *name = evidence_log_type_to_string(log->type);
@@ -102,16 +79,33 @@ static Err *add_findings(Json *bundle, const Evidence *evidence) {
         return json_add_integer(bundle, "restart_count", evidence->restart_count);
 }
 
-static Err *add_evidence(Json *bundle, const Evidence *evidence) {
+/* What an attestation is, the current one and that from before a hibernation alike. */
+static Err *add_attestation(Json *bundle, const Evidence *evidence) {
         TRY(json_add_base64url(bundle, "quote", bytes_span(&evidence->quote)));
         TRY(json_add_base64url(bundle, "signature", bytes_span(&evidence->signature)));
         TRY(json_add_base64url(bundle, "aik_public", bytes_span(&evidence->aik_public)));
-        TRY(json_add_base64url(bundle, "aik_name", bytes_span(&evidence->aik_name)));
         if (evidence->aik_certificate.size > 0)
                 TRY(json_add_base64url(bundle, "aik_certificate", bytes_span(&evidence->aik_certificate)));
-        TRY(add_pcrs(bundle, &evidence->pcrs));
-        TRY(add_findings(bundle, evidence));
+        TRY(pcr_values_to_json(bundle, &evidence->pcrs));
         return add_logs(bundle, evidence);
+}
+
+static Err *add_boot_attestation(Json *bundle, const Evidence *evidence) {
+        Json *boot;
+        TRY(json_add_string(bundle, "boot_attestation_state", boot_attestation_state_to_string(evidence->boot_attestation_state)));
+        TRY(json_add_string(bundle, "boot_attestation_reason", evidence->boot_attestation_reason));
+        if (!evidence->boot)
+                return NULL;
+        TRY(json_new_object(&boot));
+        TRY(json_add(bundle, "boot_attestation", boot));
+        return add_attestation(boot, evidence->boot);
+}
+
+static Err *add_evidence(Json *bundle, const Evidence *evidence) {
+        TRY(json_add_base64url(bundle, "aik_name", bytes_span(&evidence->aik_name)));
+        TRY(add_findings(bundle, evidence));
+        TRY(add_attestation(bundle, evidence));
+        return add_boot_attestation(bundle, evidence);
 }
 
 Err *bundle_write(const BundleParts *parts, Bytes *ret) {
@@ -148,51 +142,6 @@ static Err *check_format(const Json *json) {
                 return err_new(ERR_EVIDENCE_MALFORMED, "format: \"%s\" is needed", BUNDLE_FORMAT);
         if (version != BUNDLE_VERSION)
                 return err_new(ERR_NOT_SUPPORTED, "version %lld of evidence bundles is not known, %d is", (long long) version, BUNDLE_VERSION);
-        return NULL;
-}
-
-static Err *read_pcr(const char *number, const Json *value, PcrBank *bank) {
-        char expected[sizeof("23")];
-        _cleanup_bytes_ Bytes bytes = {};
-        for (unsigned i = 0; i < PCR_COUNT; i++) {
-                snprintf(expected, sizeof(expected), "%u", i);
-                if (!string_equal(number, expected))
-                        continue;
-                if (!json_is_string(value))
-                        return err_new(ERR_EVIDENCE_MALFORMED, "PCR %u: a string of hex digits is needed", i);
-                TRY(hex_decode(span_from_string(json_object_get_string((Json *) value)), "the value of a PCR", &bytes));
-                if (bytes.size != hash_size(bank->alg))
-                        return err_new(ERR_EVIDENCE_MALFORMED, "PCR %u has %zu bytes, bank %s has %zu", i, bytes.size, hash_name(bank->alg),
-                                       hash_size(bank->alg));
-                bank->mask |= UINT32_C(1) << i;
-                bank->values[i] = digest_make(bank->alg, bytes_span(&bytes));
-                return NULL;
-        }
-        return err_new(ERR_EVIDENCE_MALFORMED, "there is no PCR \"%.16s\"", number);
-}
-
-static Err *read_bank(const Json *json, PcrValues *pcrs) {
-        const char *name;
-        Json *values;
-        TRY(json_get_string(json, "bank", &name));
-        TRY(json_get_object(json, "values", &values));
-        uint16_t alg = hash_from_name(name);
-        if (alg == HASH_NONE)
-                return err_new(ERR_EVIDENCE_MALFORMED, "bank: \"%.16s\" is no hash algorithm that is known", name);
-        if (pcr_values_bank(pcrs, alg) || pcrs->n_banks == PCR_BANKS_MAX)
-                return err_new(ERR_EVIDENCE_MALFORMED, "bank \"%s\" stands there twice, or there are too many", name);
-        PcrBank *bank = &pcrs->banks[pcrs->n_banks++];
-        *bank = (PcrBank) { .alg = alg };
-        json_object_object_foreach(values, number, value)
-                TRY(read_pcr(number, value, bank));
-        return NULL;
-}
-
-static Err *read_pcrs(const Json *json, PcrValues *pcrs) {
-        Json *list;
-        TRY(json_get_array(json, "pcrs", &list));
-        for (size_t i = 0; i < json_object_array_length(list); i++)
-                TRY(err_wrap(read_bank(json_object_array_get_idx(list, i), pcrs), "pcrs[%zu]", i));
         return NULL;
 }
 
@@ -235,18 +184,34 @@ static Err *read_logs(const Json *json, Bundle *bundle) {
         return NULL;
 }
 
+static Err *read_attestation(const Json *json, Bundle *bundle) {
+        TRY(json_get_base64url(json, "quote", &bundle->quote));
+        TRY(json_get_base64url(json, "signature", &bundle->signature));
+        TRY(json_get_base64url(json, "aik_public", &bundle->aik_public));
+        if (json_get(json, "aik_certificate"))
+                TRY(json_get_base64url(json, "aik_certificate", &bundle->aik_certificate));
+        TRY(pcr_values_from_json(json, &bundle->pcrs));
+        return read_logs(json, bundle);
+}
+
+static Err *read_boot_attestation(const Json *json, Bundle *bundle) {
+        Json *boot;
+        if (!json_get(json, "boot_attestation"))
+                return NULL;
+        TRY(json_get_object(json, "boot_attestation", &boot));
+        bundle->boot = calloc(1, sizeof(Bundle));
+        if (!bundle->boot)
+                return err_oom();
+        return err_wrap(read_attestation(boot, bundle->boot), "boot_attestation");
+}
+
 static Err *read_members(const Json *json, Bundle *bundle) {
         TRY(check_format(json));
         TRY(json_get_numeric_date(json, "created", &bundle->created_sec));
         TRY(json_get_base64url(json, "qualifying_data", &bundle->qualifying_data));
-        TRY(json_get_base64url(json, "quote", &bundle->quote));
-        TRY(json_get_base64url(json, "signature", &bundle->signature));
-        TRY(json_get_base64url(json, "aik_public", &bundle->aik_public));
         TRY(json_get_base64url(json, "aik_name", &bundle->aik_name));
-        if (json_get(json, "aik_certificate"))
-                TRY(json_get_base64url(json, "aik_certificate", &bundle->aik_certificate));
-        TRY(read_pcrs(json, &bundle->pcrs));
-        return read_logs(json, bundle);
+        TRY(read_attestation(json, bundle));
+        return read_boot_attestation(json, bundle);
 }
 
 Err *bundle_parse(Span text, Bundle **ret) {

@@ -24,6 +24,7 @@ typedef struct Bundle {
         PcrValues pcrs;
         BundleLog logs[EVIDENCE_LOGS_MAX];
         size_t n_logs;
+        struct Bundle *boot;                /* from before a hibernation: quote, signature, aik_public, aik_certificate, pcrs, logs; NULL if there is none */
 } Bundle;
 Bundle *bundle_free(Bundle *bundle);
 DEFINE_CLEANUP(Bundle, bundle_free)

@@ -70,6 +70,25 @@ bool vsm_report_kind_from_string(const char *text, VsmReportKind *ret) {
         return false;
 }
 
+static const char *const boot_attestation_names[_BOOT_ATTESTATION_STATE_MAX] = {
+        [BOOT_ATTESTATION_NONE] = "none",
+        [BOOT_ATTESTATION_KEPT] = "kept",
+        [BOOT_ATTESTATION_ATTACHED] = "attached",
+        [BOOT_ATTESTATION_DROPPED] = "dropped",
+        [BOOT_ATTESTATION_UNUSABLE] = "unusable",
+};
+
+const char *boot_attestation_state_to_string(BootAttestationState state) {
+        return boot_attestation_names[(unsigned) state < _BOOT_ATTESTATION_STATE_MAX ? state : BOOT_ATTESTATION_NONE];
+}
+
+BootAttestationState boot_attestation_state_from_string(const char *text) {
+        for (unsigned i = 0; i < _BOOT_ATTESTATION_STATE_MAX; i++)
+                if (string_equal(text, boot_attestation_names[i]))
+                        return (BootAttestationState) i;
+        return BOOT_ATTESTATION_NONE;
+}
+
 void evidence_key_done(EvidenceKey *key) {
         bytes_done(&key->public);
         bytes_done(&key->certification);
@@ -91,6 +110,8 @@ Evidence *evidence_free(Evidence *evidence) {
                 evidence_key_done(&evidence->other_keys[i]);
         free(evidence->boot_log_reason);
         free(evidence->ima_log_reason);
+        evidence_free(evidence->boot);
+        free(evidence->boot_attestation_reason);
         free(evidence);
         return NULL;
 }

@@ -51,6 +51,18 @@ typedef struct EvidenceKey {
 void evidence_key_done(EvidenceKey *key);
 #define EVIDENCE_OTHER_KEYS_MAX 2       /* of the protocol */
 
+/* What has become of the attestation that was kept before a hibernation. */
+typedef enum BootAttestationState {
+        BOOT_ATTESTATION_NONE,       /* nothing was kept, or not since the collector's start */
+        BOOT_ATTESTATION_KEPT,       /* the TPM was not restarted since: the current quote says as much */
+        BOOT_ATTESTATION_ATTACHED,   /* restarted and not reset: it goes along */
+        BOOT_ATTESTATION_DROPPED,    /* the TPM was reset, or there is another key: it is about another boot */
+        BOOT_ATTESTATION_UNUSABLE,   /* the file is damaged */
+        _BOOT_ATTESTATION_STATE_MAX,
+} BootAttestationState;
+const char *boot_attestation_state_to_string(BootAttestationState state);      /* "none", "kept", "attached", "dropped", "unusable" */
+BootAttestationState boot_attestation_state_from_string(const char *text);     /* unknown: BOOT_ATTESTATION_NONE */
+
 typedef struct Evidence {
         Bytes quote;            /* TPMS_ATTEST, without TPM2B size */
         Bytes signature;        /* TPMT_SIGNATURE */
@@ -69,6 +81,9 @@ typedef struct Evidence {
         EvidenceKey request_key;                 /* public empty: there is none in the TPM */
         EvidenceKey other_keys[EVIDENCE_OTHER_KEYS_MAX];
         size_t n_other_keys;
+        struct Evidence *boot;  /* from before hibernation: quote, signature, AIK, certificate, PCRs, logs, counts; NULL: there is none to send */
+        BootAttestationState boot_attestation_state;
+        char *boot_attestation_reason;           /* one sentence where there is something to say; else NULL */
 } Evidence;
 
 Evidence *evidence_free(Evidence *evidence);

@@ -64,6 +64,11 @@ static void read_selection(Reader *reader, PcrSelection *selection) {
         selection->n_banks = reader_failed(reader) ? 0 : n_banks;
 }
 
+int64_t tpm_attest_restarts(uint32_t from_restart_count, uint32_t to_restart_count) {
+        uint32_t difference = to_restart_count - from_restart_count;
+        return difference <= INT32_MAX ? (int64_t) difference : (int64_t) difference - ((int64_t) UINT32_MAX + 1);
+}
+
 Err *tpm_attest_parse(Span input, TpmAttest *ret) {
         Reader reader = reader_make(input);
         TpmAttest attest = {};

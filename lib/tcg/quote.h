@@ -33,6 +33,11 @@ typedef struct TpmAttest {
         Span name, qualified_name; /* certify */
 } TpmAttest;
 
+/* Restarts of the TPM (TPM Resume, TPM Restart: Part 1 §12.2.3) from one statement of a key to a later one of the same resetCount; negative if the other
+ * is the later one. In what a key signs that is in neither the endorsement nor the platform hierarchy, resetCount and restartCount each have a secret
+ * constant of that key added, modulo 2^32 (Part 1, "Privacy Aspects of Clock"), so only equality and difference say something. */
+int64_t tpm_attest_restarts(uint32_t from_restart_count, uint32_t to_restart_count);
+
 /* Parses a TPMS_ATTEST of a quote or a certify; other types, a wrong magic and trailing bytes are refused.
  * Error: QUOTE_MALFORMED with the field and offset. PCRs above 23 selected: QUOTE_MALFORMED. */
 Err *tpm_attest_parse(Span input, TpmAttest *ret) _must_check_;

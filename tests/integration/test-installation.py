@@ -17,7 +17,7 @@ import xml.etree.ElementTree
 BUILD = pathlib.Path(os.environ["ATTESTD_BUILD"])
 SOURCE = pathlib.Path(os.environ["ATTESTD_SOURCE"])
 HOST_UNITS = pathlib.Path("/lib/systemd/system")
-UNITS = ("attestd.service", "attestd-tpm.service", "attestd-tpm.socket")
+UNITS = ("attestd.service", "attestd-tpm.service", "attestd-tpm.socket", "attestd-hibernate.service")
 # Most that systemd-analyze security may find, in tenths of its points: what is left is the network of one and the TPM of the other.
 EXPOSURE = {"attestd.service": 17, "attestd-tpm.service": 12}
 

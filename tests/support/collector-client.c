@@ -120,6 +120,21 @@ static Err *add_logs(const Evidence *evidence, Json *json) {
         return NULL;
 }
 
+/* What came along from before a hibernation, its quote checked. */
+static Err *add_boot(const Evidence *boot, Json *json) {
+        Json *object;
+        if (!boot)
+                return NULL;
+        TRY(aik_verify_quote(bytes_span(&boot->aik_public), bytes_span(&boot->quote), bytes_span(&boot->signature), /* qualifying= */ (Span) {}, &boot->pcrs,
+                             NULL));
+        TRY(json_new_object(&object));
+        TRY(json_add(json, "boot", object));
+        TRY(add_pcrs(boot, object));
+        TRY(add_logs(boot, object));
+        TRY(json_add_integer(object, "reset_count", boot->reset_count));
+        return json_add_integer(object, "restart_count", boot->restart_count);
+}
+
 static Err *show_quote(Collector *collector, const char *hex, const char *directory) {
         _cleanup_(evidence_freep) Evidence *evidence = NULL;
         _cleanup_json_ Json *json = NULL;
@@ -139,6 +154,9 @@ static Err *show_quote(Collector *collector, const char *hex, const char *direct
         TRY(json_add_string(json, "ima_log_state", log_state_to_string(evidence->ima_log_state)));
         TRY(json_add_string(json, "ima_log_reason", evidence->ima_log_reason));
         TRY(json_add_integer(json, "ima_entries", (int64_t) evidence->n_ima_entries));
+        TRY(add_boot(evidence->boot, json));
+        TRY(json_add_string(json, "boot_attestation_state", boot_attestation_state_to_string(evidence->boot_attestation_state)));
+        TRY(json_add_string(json, "boot_attestation_reason", evidence->boot_attestation_reason));
         TRY(json_add_hex(json, "aik_name", bytes_span(&evidence->aik_name)));
         TRY(json_add_hex(json, "aik_certificate", bytes_span(&evidence->aik_certificate)));
         TRY(json_add_integer(json, "reset_count", evidence->reset_count));
@@ -156,6 +174,15 @@ static Err *show_report(Collector *collector, const char *hex) {
         TRY(json_new_object(&json));
         TRY(json_add_string(json, "kind", vsm_report_kind_to_string(kind)));
         TRY(json_add_hex(json, "report", bytes_span(&report)));
+        return show(json);
+}
+
+static Err *show_keep(Collector *collector) {
+        _cleanup_json_ Json *json = NULL;
+        BootAttestationState state;
+        TRY(collector_keep_boot_attestation(collector, &state));
+        TRY(json_new_object(&json));
+        TRY(json_add_string(json, "state", boot_attestation_state_to_string(state)));
         return show(json);
 }
 
@@ -189,6 +216,8 @@ static Err *obey(const CollectorOptions *options, Collector **collector, char *l
                 TRY(collector_open(options, collector));
         if (string_equal(verb, "ping"))
                 return show_ping(*collector);
+        if (string_equal(verb, "keep"))
+                return show_keep(*collector);
         if (string_equal(verb, "info"))
                 return show_info(*collector);
         if (string_equal(verb, "pid")) {

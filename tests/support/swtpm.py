@@ -40,13 +40,14 @@ class Swtpm:
                            check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self.start()
 
-    def start(self):
+    def start(self, startup="clear"):
+        """startup: what a firmware would send, TPM2_Startup of clear or state."""
         for path in (self.socket, self.socket + ".ctrl"):
             if os.path.exists(path):
                 os.unlink(path)
         self.process = subprocess.Popen(
             ["swtpm", "socket", "--tpm2", "--tpmstate", f"dir={self.state}", "--server", f"type=unixio,path={self.socket}",
-             "--ctrl", f"type=unixio,path={self.socket}.ctrl", "--flags", "not-need-init,startup-clear"],
+             "--ctrl", f"type=unixio,path={self.socket}.ctrl", "--flags", f"not-need-init,startup-{startup}"],
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_for_socket(self.socket, self.process)
 

@@ -17,7 +17,8 @@ static void test_status_to_json_values(void **state) {
         _cleanup_(err_freep) Err *err = err_wrap_code(ERR_SERVICE_TLS, cause, "asking");
         ProfileStatus profiles[] = {
                 { .name = "one", .state = SESSION_QUOTE, .instance = "https://i", .last_error = err, .n_attempts = 18446744073709551615u,
-                  .has_findings = true, .boot_log_state = LOG_STATE_OK, .ima_log_state = LOG_STATE_MISSING, .ima_log_reason = "gone", .n_ima_entries = 3 },
+                  .has_findings = true, .boot_log_state = LOG_STATE_OK, .ima_log_state = LOG_STATE_MISSING, .ima_log_reason = "gone", .n_ima_entries = 3,
+                  .boot_attestation_state = BOOT_ATTESTATION_DROPPED, .boot_attestation_reason = "reset" },
                 { .name = "two", .state = SESSION_ATTESTED, .is_attested = true, .token_expires_usec = 1700000000000001 },
         };
         profiles[0].verdicts[0] = PCR_REPLAYED;
@@ -36,6 +37,9 @@ static void test_status_to_json_values(void **state) {
         assert_json(one, "PcrVerdicts", "{\"0\":\"replayed\",\"23\":\"unexplained\"}");
         assert_json(one, "ImaLogState", "\"missing\"");
         assert_json(one, "ImaLogReason", "\"gone\"");
+        assert_json(one, "BootAttestationState", "\"dropped\"");
+        assert_json(one, "BootAttestationReason", "\"reset\"");
+        assert_json(two, "BootAttestationState", "\"unknown\"");
         assert_json(two, "LastError", "null");
         assert_true(json_object_object_get_ex(two, "LastError", NULL)); /* there, and null */
         assert_json(two, "TokenExpires", "1700000000000001");
@@ -62,7 +66,7 @@ static void test_properties_are_the_contract(void **state) {
         assert_all_found(of_profile, PROFILE_PROPERTIES_N,
                          (const char *const[]) { "Name", "State", "Instance", "Attested", "LastSuccess", "LastFailure", "LastError", "TokenIssued",
                                                  "TokenExpires", "NextAttempt", "Attempts", "Failures", "PcrVerdicts", "BootLogState", "ImaLogState",
-                                                 "ImaEntries", NULL });
+                                                 "BootAttestationState", "BootAttestationReason", "ImaEntries", NULL });
 }
 
 int main(void) {

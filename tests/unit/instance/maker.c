@@ -124,7 +124,7 @@ void maker_init(Maker *maker, Span challenge, const char *service_context) {
                 .magic = 0xff544347, .attest_type = 0x8018, .signature_hash = HASH_SHA256, .quote_digest = "SHA256", .quoted_mask = 0xffffff,
                 .jwk_format = "{ \"kty\" : \"RSA\", \"n\":\"%s\",\"e\":\"AQAB\" }",
                 .header = "{\"alg\":\"PS256\",\"typ\":\"attReqV2\"}", .att_type = "basic",
-                .key_info = "{\"tpm_quote\":{\"hash_alg\":\"sha-256\"}}", .extra_members = "",
+                .key_info = "{\"tpm_quote\":{\"hash_alg\":\"sha-256\"}}", .extra_members = "", .reset_count = 5, .restart_count = 6,
         };
         assert_ok(bytes_copy(challenge, &maker->challenge));
         assert_ok(bytes_copy(challenge, &maker->quoted_challenge));
@@ -178,8 +178,8 @@ static Bytes make_quote(const Maker *maker, const char *jwk) {
         writer_tpm2b(&quote, span_make("\0\x0bsigner", 8));
         writer_tpm2b(&quote, extra_data);
         writer_u64be(&quote, 1234567);
-        writer_u32be(&quote, 5);    /* resetCount */
-        writer_u32be(&quote, 6);    /* restartCount */
+        writer_u32be(&quote, maker->reset_count);
+        writer_u32be(&quote, maker->restart_count);
         writer_u8(&quote, 1);
         writer_u64be(&quote, 0x20240101);
         if (maker->attest_type == 0x8017) {
@@ -314,7 +314,7 @@ static void write_pcrs(Writer *writer, const Maker *maker) {
 static void write_attestation(Writer *writer, const Maker *maker, const char *jwk) {
         _cleanup_free_ char *n = modulus_text(maker->aik);
         bool first = true;
-        writer_string(writer, "\"tpm_att_data\":{\"current_attestation\":{\"logs\":[");
+        writer_string(writer, "{\"logs\":[");
         write_log(writer, "TCG", &maker->boot_log, &first);
         write_log(writer, "IMA", &maker->ima_list, &first);
         writer_format(writer, "],\"aik_pub\":{\"kty\":\"RSA\",\"n\":\"%s\",\"e\":\"AQAB\"},", n);
@@ -327,7 +327,17 @@ static void write_attestation(Writer *writer, const Maker *maker, const char *jw
         write_member(writer, "quote", bytes_span(&quote));
         writer_string(writer, ",");
         write_member(writer, "signature", bytes_span(&signature));
-        writer_string(writer, "}},");
+        writer_string(writer, "}");
+}
+
+static void write_attestations(Writer *writer, const Maker *maker, const char *jwk) {
+        writer_string(writer, "\"tpm_att_data\":{\"current_attestation\":");
+        write_attestation(writer, maker, jwk);
+        if (maker->boot) {
+                writer_string(writer, ",\"boot_attestation\":");
+                write_attestation(writer, maker->boot, jwk);
+        }
+        writer_string(writer, "},");
 }
 
 static void write_vbs_data(Writer *writer, const Maker *maker, Span members) {
@@ -356,7 +366,7 @@ char *maker_request(const Maker *maker) {
         writer_string(&writer, ",");
         write_member(&writer, "challenge", bytes_span(&maker->challenge));
         writer_string(&writer, ",");
-        write_attestation(&writer, maker, jwk);
+        write_attestations(&writer, maker, jwk);
         writer_format(&writer, "\"request_key\":{\"jwk\":%s,\"info\":%s},%s\"service_context\":\"%s\"}", jwk, maker->key_info,
                       maker->extra_members, maker->service_context);
         _cleanup_bytes_ Bytes members = finish(&writer);

@@ -24,6 +24,8 @@ struct Maker {
         uint8_t sent[24][32];        /* what the client says */
         Bytes boot_log, ima_list;    /* empty: not sent */
         Bytes aik_certificate;       /* empty: not sent */
+        uint32_t reset_count, restart_count;
+        const Maker *boot;           /* what of it is an attestation is boot_attestation; NULL: there is none */
 
         const char *jwk_format;      /* printf format with the moduli: the text that is hashed and sent */
         bool hash_other_jwk_text;    /* the quote is over the text without white space, whatever is sent */

@@ -178,6 +178,93 @@ static void test_verify_one_wrong_piece_is_named(void **state) {
         }
 }
 
+/* ---- the attestation from before a hibernation ---- */
+
+/* The machine came back: its PCRs are those of a start, but for what the firmware measured into PCR 7 again. */
+static void make_hibernated(Maker *now, Maker *boot) {
+        maker_init(now, SPAN_OF(challenge_bytes), "context");
+        maker_init(boot, SPAN_OF(challenge_bytes), "context");
+        boot->quotes_challenge = true;
+        bytes_done(&boot->quoted_challenge);   /* it answers none */
+        boot->restart_count = 5;
+        bytes_done(&now->ima_list);
+        for (size_t i = 0; i < 32; i++)
+                now->quoted[10][i] = now->sent[10][i] = 0;
+        now->boot = boot;
+}
+
+static void test_verify_boot_attestation_tells_what_was(void **state) {
+        Maker now, boot;
+        _cleanup_verdict_ Verdict verdict = {};
+        _cleanup_free_ char *claims = NULL;
+        make_hibernated(&now, &boot);
+        assert_ok(open_and_verify(&now, &verdict));
+        assert_true(verdict.has_boot_attestation);
+        assert_int_equal(verdict.restart_count, 6);
+        assert_int_equal(verdict.boot_restart_count, 5);
+        assert_int_equal(verdict.boot_pcrs[10], PCR_REPLAYED);
+        assert_int_equal(verdict.pcrs[10], PCR_UNUSED);
+        assert_int_equal(verdict.boot_pcrs[4], PCR_UNEXPLAINED);
+        assert_true(verdict.boot_secure_boot);
+        assert_ok(report_policy_claims(&verdict, NULL, &claims));
+        assert_non_null(strstr(claims, "\"bootAttestationPresent\":true,\"bootAttestationRestartCount\":5,\"bootAttestationSecureBootEnabled\":true,"
+                                       "\"bootAttestationPcrs-replayed\":[7,10],\"bootAttestationPcrs-unexplained\":[4]"));
+        maker_done(&now);
+        maker_done(&boot);
+}
+
+static void spoil_boot_reset(Maker *m) { m->reset_count = 4; }
+static void spoil_boot_later(Maker *m) { m->restart_count = 7; }
+static void spoil_boot_same(Maker *m) { m->restart_count = 6; }
+static void spoil_boot_aik(Maker *m) { m->aik = other_key; }
+
+static void test_verify_wrong_boot_attestation_is_refused(void **state) {
+        static const struct {
+                void (*spoil)(Maker *boot);
+                ErrCode code;
+                const char *words;
+        } cases[] = {
+                { spoil_boot_reset, ERR_EVIDENCE_MALFORMED, "another boot" },
+                { spoil_boot_later, ERR_EVIDENCE_MALFORMED, "before a hibernation" },
+                { spoil_boot_same, ERR_EVIDENCE_MALFORMED, "before a hibernation" },
+                { spoil_boot_aik, ERR_KEY_INVALID, "another key" },
+                { spoil_quote_key, ERR_QUOTE_SIGNATURE_INVALID, "signature" },
+                { spoil_hash, ERR_QUOTE_SIGNATURE_INVALID, "SHA-1" },
+                { spoil_type, ERR_QUOTE_MALFORMED, "no quote" },
+                { spoil_magic, ERR_QUOTE_MALFORMED, "magic" },
+                { spoil_pcr, ERR_QUOTE_PCR_MISMATCH, "pcrDigest" },
+                { spoil_selection, ERR_QUOTE_PCR_MISMATCH, "must have all of the PCRs 0-23" },
+                { spoil_ima_entry, ERR_IMA_MISMATCH, "2 entries" },
+                { spoil_ima_cut, ERR_LOG_TRUNCATED, "IMA" },
+                { spoil_boot_log, ERR_LOG_TRUNCATED, "TCG" },
+        };
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                Maker now, boot;
+                Verdict verdict = {};
+                make_hibernated(&now, &boot);
+                cases[i].spoil(&boot);
+                Err *err = open_and_verify(&now, &verdict);
+                if (err_code(err) != cases[i].code || !strstr(err_describe(err), cases[i].words) || !strstr(err_describe(err), "boot_attestation"))
+                        fail_msg("case %zu: %s", i, err ? err_describe(err) : "no error");
+                err_free(err);
+                maker_done(&now);
+                maker_done(&boot);
+        }
+}
+
+/* The counts may have a constant added, and wrap around. */
+static void test_verify_boot_attestation_counts_wrap(void **state) {
+        Maker now, boot;
+        _cleanup_verdict_ Verdict verdict = {};
+        make_hibernated(&now, &boot);
+        boot.restart_count = UINT32_MAX;
+        now.restart_count = 0;
+        assert_ok(open_and_verify(&now, &verdict));
+        assert_true(verdict.has_boot_attestation);
+        maker_done(&now);
+        maker_done(&boot);
+}
+
 /* ---- keys that the AIK certifies ---- */
 
 static const uint8_t other_challenge[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 17 };
@@ -393,6 +480,9 @@ int main(void) {
                 cmocka_unit_test(test_verify_one_wrong_piece_is_named),
                 cmocka_unit_test(test_verify_certified_request_key_situations),
                 cmocka_unit_test(test_verify_quote_over_the_challenge_alone_binds_no_key),
+                cmocka_unit_test(test_verify_boot_attestation_tells_what_was),
+                cmocka_unit_test(test_verify_wrong_boot_attestation_is_refused),
+                cmocka_unit_test(test_verify_boot_attestation_counts_wrap),
                 cmocka_unit_test(test_verify_other_keys_situations),
                 cmocka_unit_test(test_report_keys_show_the_policy_object),
                 cmocka_unit_test(test_verify_required_mask_is_an_option),

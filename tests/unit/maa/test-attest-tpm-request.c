@@ -215,6 +215,36 @@ static void test_attest_tpm_request_holds_what_was_given(void **state) {
         json_object_put(root);
 }
 
+/* protocol, version 2: tpm_att_data: { current_attestation: {…}, boot_attestation: {…} }, with the same members */
+static void test_attest_tpm_request_boot_attestation_has_the_same_members(void **state) {
+        static const int sha256_pcrs[] = { 0, 7, 10 }, sha1_pcrs[] = { 0, 23 };
+        _cleanup_fixture_ Fixture f, before;
+        _cleanup_http_request_ HttpRequest request = {};
+        _cleanup_bytes_ Bytes jws = {}, payload = {};
+        fixture_init(&f, 10, 12289, false);
+        fixture_init(&before, 20001, 5, false);
+        f.evidence->boot = before.evidence;
+        bytes_done(&before.evidence->quote);
+        synthetic_bytes(99, 0x77, &before.evidence->quote);
+        assert_ok(attest_tpm_request(BASE, "2022-08-01", &f.request, &request));
+        f.evidence->boot = NULL;
+        unwrap_request(request.body, &jws);
+        open_jws(&jws, &payload);
+        Json *root = json_tokener_parse((char *) payload.data), *tpm = member(member(root, "att_data"), "tpm_att_data");
+        assert_members_are(tpm, "current_attestation", "boot_attestation");
+        Json *boot = member(tpm, "boot_attestation"), *logs = member(boot, "logs");
+        assert_members_are(boot, "logs", "aik_pub", "pcrs", "quote", "signature");
+        assert_int_equal(json_object_array_length(logs), 2);
+        assert_log(json_object_array_get_idx(logs, 0), "TCG", 20001);
+        assert_log(json_object_array_get_idx(logs, 1), "IMA", 5);
+        assert_aik(member(boot, "aik_pub"));
+        assert_bank(json_object_array_get_idx(member(boot, "pcrs"), 0), 0x000b, 32, sha256_pcrs, 3);
+        assert_bank(json_object_array_get_idx(member(boot, "pcrs"), 1), 0x0004, 20, sha1_pcrs, 2);
+        assert_bytes_member(boot, "quote", bytes_span(&before.evidence->quote));
+        assert_bytes_member(member(tpm, "current_attestation"), "quote", bytes_span(&f.evidence->quote));
+        json_object_put(root);
+}
+
 static void test_attest_tpm_request_jwk_is_the_literal_text(void **state) {
         static const char odd[] = "{ \"e\" : \"AQAB\",\t\"kty\":\"\\u0052SA\", \"n\":\"AQAB\" }";
         _cleanup_fixture_ Fixture f;
@@ -415,6 +445,7 @@ int main(void) {
                 cmocka_unit_test(test_attest_tpm_request_large_log_streams_in_little_memory),
                 cmocka_unit_test(test_attest_tpm_qualifying_data_is_hash_of_text_zero_challenge),
                 cmocka_unit_test(test_attest_tpm_request_holds_what_was_given),
+                cmocka_unit_test(test_attest_tpm_request_boot_attestation_has_the_same_members),
                 cmocka_unit_test(test_attest_tpm_request_jwk_is_the_literal_text),
                 cmocka_unit_test(test_attest_tpm_request_optional_parts_are_left_out),
                 cmocka_unit_test(test_attest_tpm_request_certified_keys_stand_as_documented),

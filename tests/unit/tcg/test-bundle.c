@@ -36,6 +36,7 @@ static void test_parse_bundle_that_is_wrong_names_the_member(void **state) {
                 { HEAD "\"pcrs\":[],\"logs\":[{\"type\":\"TCG\",\"size\":0,\"sha256\":\"00\",\"data\":\"\"}]}", "SHA-256", ERR_EVIDENCE_MALFORMED },
                 { HEAD "\"pcrs\":[],\"logs\":[{\"type\":\"TCG\",\"size\":1,\"sha256\":\"00\",\"data\":\"\"}]}", "size", ERR_EVIDENCE_MALFORMED },
                 { HEAD "\"pcrs\":[],\"logs\":[" LOG_MEMBER "," LOG_MEMBER "," LOG_MEMBER "," LOG_MEMBER "," LOG_MEMBER "]}", "more than", ERR_EVIDENCE_MALFORMED },
+                { HEAD "\"pcrs\":[],\"logs\":[],\"boot_attestation\":{}}", "boot_attestation", ERR_EVIDENCE_MALFORMED },
                 { HEAD "\"pcrs\":[],\"pcrs\":[],\"logs\":[]}", "pcrs", ERR_JSON_DUPLICATE_MEMBER },
         };
         for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
@@ -72,6 +73,14 @@ static Evidence *make_evidence(void) {
         evidence->logs[0] = (EvidenceLog) { EVIDENCE_LOG_TCG, memory_file(LOG_TEXT), strlen(LOG_TEXT) };
         evidence->logs[1] = (EvidenceLog) { EVIDENCE_LOG_IMA, memory_file("a longer file"), 8 };
         evidence->n_logs = 2;
+        evidence->boot = calloc(1, sizeof(Evidence));
+        assert_non_null(evidence->boot);
+        assert_ok(bytes_copy(span_from_string("quote before"), &evidence->boot->quote));
+        evidence->boot->pcrs.n_banks = 1;
+        evidence->boot->pcrs.banks[0] = (PcrBank) { .alg = HASH_SHA1, .mask = 1 };
+        evidence->boot->pcrs.banks[0].values[0] = digest_zero(HASH_SHA1);
+        evidence->boot->logs[0] = (EvidenceLog) { EVIDENCE_LOG_TCG, memory_file("before"), 3 };
+        evidence->boot->n_logs = 1;
         return evidence;
 }
 
@@ -115,6 +124,10 @@ static void test_parse_bundle_that_was_written_gives_its_parts(void **state) {
         assert_int_equal(bundle->pcrs.banks[1].mask, 0x400);
         assert_bytes(bundle_log(bundle, EVIDENCE_LOG_TCG), LOG_TEXT);
         assert_bytes(bundle_log(bundle, EVIDENCE_LOG_IMA), "a longer");
+        assert_non_null(bundle->boot);
+        assert_bytes(&bundle->boot->quote, "quote before");
+        assert_int_equal(bundle->boot->pcrs.banks[0].mask, 1);
+        assert_bytes(bundle_log(bundle->boot, EVIDENCE_LOG_TCG), "bef");
 }
 
 static void test_parse_bundle_that_is_cut_fails(void **state) {

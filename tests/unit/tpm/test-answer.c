@@ -79,6 +79,19 @@ static Evidence *sample_evidence(void) {
         assert_ok(bytes_copy(span_from_string("its signature"), &evidence->request_key.signature));
         assert_ok(bytes_copy(span_from_string("plain key"), &evidence->other_keys[0].public));
         evidence->n_other_keys = 1;
+        evidence->boot_attestation_state = BOOT_ATTESTATION_ATTACHED;
+        evidence->boot = calloc(1, sizeof(Evidence));
+        assert_non_null(evidence->boot);
+        assert_ok(bytes_copy(span_from_string("quote before"), &evidence->boot->quote));
+        assert_ok(bytes_copy(span_from_string("signature before"), &evidence->boot->signature));
+        evidence->boot->pcrs.n_banks = 1;
+        evidence->boot->pcrs.banks[0] = (PcrBank) { .alg = HASH_SHA256, .mask = 0x80 };
+        evidence->boot->pcrs.banks[0].values[7] = digest_zero(HASH_SHA256);
+        evidence->boot->reset_count = 7;
+        evidence->boot->restart_count = 6;
+        int boot_fd = memfd_create("log", MFD_CLOEXEC);
+        assert_true(boot_fd >= 0 && write(boot_fd, "before", 6) == 6);
+        evidence->boot->logs[evidence->boot->n_logs++] = (EvidenceLog) { .type = EVIDENCE_LOG_TCG, .fd = boot_fd, .size = 6 };
         int fd = memfd_create("log", MFD_CLOEXEC);
         assert_true(fd >= 0 && write(fd, "12345", 5) == 5);
         evidence->logs[evidence->n_logs++] = (EvidenceLog) { .type = EVIDENCE_LOG_IMA, .fd = fd, .size = 4 };
@@ -124,6 +137,18 @@ static void test_read_evidence_what_was_written_comes_back(void **state) {
         char content[4];
         assert_int_equal(pread(read->logs[0].fd, content, 4, 0), 4);
         assert_memory_equal(content, "1234", 4);
+        assert_int_equal(read->boot_attestation_state, BOOT_ATTESTATION_ATTACHED);
+        assert_null(read->boot_attestation_reason);
+        assert_non_null(read->boot);
+        assert_true(span_equal_string(bytes_span(&read->boot->quote), "quote before"));
+        assert_true(span_equal_string(bytes_span(&read->boot->signature), "signature before"));
+        assert_int_equal(read->boot->pcrs.banks[0].mask, 0x80);
+        assert_int_equal(read->boot->reset_count, 7);
+        assert_int_equal(read->boot->restart_count, 6);
+        assert_int_equal(read->boot->n_logs, 1);
+        assert_int_equal(read->boot->logs[0].size, 6);
+        assert_int_equal(pread(read->boot->logs[0].fd, content, 4, 0), 4);
+        assert_memory_equal(content, "befo", 4);
         sd_bus_message_unref(message);
 }
 
@@ -134,10 +159,12 @@ static void spoil_alg(Evidence *evidence) { evidence->pcrs.banks[0].alg = 0x7777
 static void spoil_mask(Evidence *evidence) { evidence->pcrs.banks[0].mask |= 1u << 24; }
 
 static void spoil_unsigned_key(Evidence *evidence) { bytes_done(&evidence->request_key.signature); }
+static void spoil_boot_log(Evidence *evidence) { evidence->boot->logs[0].size = 7; }
+static void spoil_boot_pcr(Evidence *evidence) { evidence->boot->pcrs.banks[0].values[7].size = 20; }
 static void spoil_other_key(Evidence *evidence) { bytes_done(&evidence->other_keys[0].public); }
 
 static void test_read_evidence_impossible_values_are_refused(void **state) {
-        static const Spoil spoils[] = { spoil_size, spoil_digest, spoil_alg, spoil_mask, spoil_unsigned_key, spoil_other_key };
+        static const Spoil spoils[] = { spoil_size, spoil_digest, spoil_alg, spoil_mask, spoil_unsigned_key, spoil_other_key, spoil_boot_log, spoil_boot_pcr };
         for (size_t i = 0; i < N_ELEMENTS(spoils); i++) {
                 _cleanup_(evidence_freep) Evidence *written = sample_evidence(), *read = calloc(1, sizeof(Evidence));
                 sd_bus_message *message = new_message();
