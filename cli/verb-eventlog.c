@@ -15,10 +15,14 @@ typedef struct EventlogView {
         uint32_t pcrs;         /* to be shown */
         bool all_pcrs;
         bool running;          /* show the PCR after each event */
+        bool with_systemd_log; /* show that one behind it */
+        const char *systemd_log_path;   /* NULL: the default */
+        SystemdLogAnnex annex;
 } EventlogView;
 
 static void view_done(EventlogView *view) {
         bytes_done(&view->input);
+        systemd_log_annex_done(&view->annex);
 }
 
 static bool is_shown(const EventlogView *view, const EventLogEvent *event) {
@@ -118,6 +122,19 @@ static Err *add_padding(Json *json, const EventLog *log) {
         return json_add_integer(padding, "size", (int64_t) size);
 }
 
+static SystemdLogView systemd_view(const EventlogView *view) {
+        return (SystemdLogView) { .pcrs = view->pcrs, .running = view->running };
+}
+
+static Err *add_systemd_log(Json *json, const EventlogView *view) {
+        const SystemdLogView how = systemd_view(view);
+        Json *log;
+        if (!view->with_systemd_log)
+                return NULL;
+        TRY(systemd_log_annex_to_json(&view->annex, &how, &log));
+        return json_add(json, "systemd_log", log);
+}
+
 static Err *print_view_json(const EventlogView *view) {
         _cleanup_(eventlog_freep) EventLog *log = NULL;
         _cleanup_json_ Json *json = NULL;
@@ -131,6 +148,7 @@ static Err *print_view_json(const EventlogView *view) {
         TRY(json_add(json, "pcrs", pcrs));
         TRY(add_events(json, view, log));
         TRY(add_padding(json, log));
+        TRY(add_systemd_log(json, view));
         return cli_print_json(json);
 }
 
@@ -204,6 +222,9 @@ static Err *print_view(const EventlogView *view) {
                 if (is_shown(view, &event))
                         TRY(print_event(view, &event, &replay));
         }
+        const SystemdLogView how = systemd_view(view);
+        if (view->with_systemd_log)
+                TRY(systemd_log_annex_print(&view->annex, &how));
         printf("\nReplayed PCRs\n");
         log_pcrs_print(&view->replay.pcrs, view->pcrs);
         return NULL;
@@ -214,23 +235,33 @@ static int show_file(EventlogView *view, const char *path) {
         if (err)
                 return cli_fail(err);
         if (systemd_log_detect(bytes_span(&view->input))) {
-                err = systemd_log_show(bytes_span(&view->input), view->pcrs);
+                const SystemdLogView how = systemd_view(view);
+                if (view->with_systemd_log)
+                        return cli_usage_error("eventlog", "--systemd-log: %s is systemd's log already, a firmware log is needed", path);
+                err = systemd_log_show(bytes_span(&view->input), &how);
                 return err ? cli_fail_status(err_wrap(err, "%s", path), EXIT_FAILURE) : EXIT_SUCCESS;
         }
         err = eventlog_replay(bytes_span(&view->input), &view->replay);
         if (err)
                 return cli_fail_status(err_wrap(err, "%s", path), EXIT_FAILURE);
-        err = cli_is_json() ? print_view_json(view) : print_view(view);
-        return err ? cli_fail(err) : EXIT_SUCCESS;
+        if (view->with_systemd_log)
+                err = systemd_log_annex_read(view->systemd_log_path, &view->replay, &view->annex);
+        if (!err)
+                err = cli_is_json() ? print_view_json(view) : print_view(view);
+        if (err || !view->annex.error)
+                return err ? cli_fail(err) : EXIT_SUCCESS;
+        cli_set_json(false);   /* the JSON stands on stdout already */
+        return cli_fail_status(steal_ptr(&view->annex.error), EXIT_FAILURE);
 }
 
 int verb_eventlog(int argc, char **argv) {
-        enum { OPTION_JSON = 256, OPTION_PCR, OPTION_RUNNING };
+        enum { OPTION_JSON = 256, OPTION_PCR, OPTION_RUNNING, OPTION_SYSTEMD_LOG };
         static const struct option options[] = {
                 { "help", no_argument, NULL, 'h' },
                 { "json", no_argument, NULL, OPTION_JSON },
                 { "pcr", required_argument, NULL, OPTION_PCR },
                 { "running", no_argument, NULL, OPTION_RUNNING },
+                { "systemd-log", optional_argument, NULL, OPTION_SYSTEMD_LOG },
                 {},
         };
         _cleanup_(view_done) EventlogView view = { .pcrs = PCR_MASK_ALL, .all_pcrs = true };
@@ -240,9 +271,16 @@ int verb_eventlog(int argc, char **argv) {
                         return cli_help(cli_verb("eventlog"), "  --json       as a JSON object\n"
                                                               "  --pcr LIST   only these PCRs (0-7,14)\n"
                                                               "  --running    the value of the PCR after each event\n"
+                                                              "  --systemd-log[=FILE]\n"
+                                                              "               behind it the log that systemd keeps of its own measurements\n"
+                                                              "               (" SYSTEMD_LOG_DEFAULT ")\n"
                                                               "  FILE         binary_bios_measurements, systemd's tpm2-measure.log, or - for standard input\n");
                 case OPTION_JSON:
                         cli_set_json(true);
+                        break;
+                case OPTION_SYSTEMD_LOG:
+                        view.with_systemd_log = true;
+                        view.systemd_log_path = optarg;
                         break;
                 case OPTION_RUNNING:
                         view.running = true;

@@ -109,7 +109,7 @@ static PcrBank *bank_of(PcrValues *values, uint16_t alg) {
 
 static Err *extend(const UserspaceRecord *record, const Digest *digest, const PcrValues *quoted, PcrValues *values) {
         PcrBank *bank = bank_of(values, digest->alg);
-        const PcrBank *goal = pcr_values_bank_const(quoted, digest->alg);
+        const PcrBank *goal = quoted ? pcr_values_bank_const(quoted, digest->alg) : NULL;
         if (!bank)
                 return NULL;
         Digest *value = &bank->values[record->pcr];
@@ -121,6 +121,12 @@ static Err *extend(const UserspaceRecord *record, const Digest *digest, const Pc
         return digest_extend(value, digest_span(digest));
 }
 
+Err *userspace_record_extend(const UserspaceRecord *record, const PcrValues *quoted, PcrValues *values) {
+        for (size_t i = 0; record->has_pcr && i < record->n_digests; i++)
+                TRY(extend(record, &record->digests[i], quoted, values));
+        return NULL;
+}
+
 Err *userspace_log_replay(Span input, const PcrValues *quoted, EventLogReplay *replay) {
         UserspaceLog log = { .input = input };
         PcrValues values = replay->pcrs;
@@ -130,8 +136,7 @@ Err *userspace_log_replay(Span input, const PcrValues *quoted, EventLogReplay *r
                 TRY(userspace_log_next(&log, &record, &more));
                 if (!more)
                         break;
-                for (size_t i = 0; record.has_pcr && i < record.n_digests; i++)
-                        TRY(extend(&record, &record.digests[i], quoted, &values));
+                TRY(userspace_record_extend(&record, quoted, &values));
         }
         replay->pcrs = values;
         return NULL;

@@ -31,6 +31,9 @@ void userspace_record_done(UserspaceRecord *record);
 /* *ret_more false at the end. Errors: EVENTLOG_MALFORMED with offset, LOG_TRUNCATED (the last record is cut). */
 Err *userspace_log_next(UserspaceLog *log, UserspaceRecord *ret, bool *ret_more) _must_check_;
 
+/* Extends values, whose PCRs begin at zero where they have none, by one record; not where a PCR has the value that quoted (NULL: nothing) has for it. */
+Err *userspace_record_extend(const UserspaceRecord *record, const PcrValues *quoted, PcrValues *values) _must_check_;
+
 /* Extends what replay has, the firmware log's end, by the records. Where a PCR has got the value that quoted has for it, later records of it are left out: they came after
  * the quote. Whole log or an error, and replay unchanged. An empty log has no record. */
 Err *userspace_log_replay(Span input, const PcrValues *quoted, EventLogReplay *replay) _must_check_;

@@ -12,6 +12,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import unittest
 import uuid
 
@@ -73,6 +74,88 @@ class SystemdLog(unittest.TestCase):
         result = self.show(self.log(["enter-initrd", "leave-initrd"])[:-1])
         self.assertEqual((result.returncode, result.stdout), (1, b""))
         self.assertIn(b"record 1 ", result.stderr)
+
+
+class SystemdLogBehindFirmwareLog(unittest.TestCase):
+    """--systemd-log: the invented machine's firmware log, then systemd's; the expected PCRs are computed here."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.directory = tempfile.TemporaryDirectory()
+        folder = pathlib.Path(cls.directory.name)
+        cls.firmware, cls.systemd = folder / "boot.log", folder / "systemd.log"
+        tool = pathlib.Path(os.environ["ATTESTD_SOURCE"]) / "tools" / "make-eventlog.py"
+        subprocess.run([sys.executable, str(tool), "--boot-log", str(cls.firmware), "--ima-log", str(folder / "ima.log"), "--extends", str(folder / "extends")],
+                       check=True, stdout=subprocess.DEVNULL)
+        cls.alone = run_json(cls.firmware)[1]
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.directory.cleanup()
+
+    @classmethod
+    def show(cls, content, *options):
+        cls.systemd.write_bytes(content)
+        result = subprocess.run([ATTESTCTL, "eventlog", f"--systemd-log={cls.systemd}", *options, str(cls.firmware)], capture_output=True, check=False, timeout=60)
+        return result.returncode, result.stdout, result.stderr.decode()
+
+    @staticmethod
+    def record(pcr, word, kind="phase", measured=None):
+        digest = hashlib.sha256((measured or word).encode()).hexdigest()
+        content = {"string": word, "eventType": kind}
+        return b"\x1e" + json.dumps({"pcr": pcr, "digests": [{"hashAlg": "sha256", "digest": digest}], "content_type": "systemd", "content": content}).encode() + b"\n"
+
+    def test_replay_goes_on_where_the_firmware_log_ends(self):
+        before = bytes.fromhex(self.alone["pcrs"]["sha256"]["9"])
+        status, out, _ = self.show(self.record(9, "one") + self.record(11, "enter-initrd") + self.record(9, "two"), "--json")
+        report, value, running = json.loads(out), before, []
+        for word in ("one", "two"):
+            value = hashlib.sha256(value + hashlib.sha256(word.encode()).digest()).digest()
+            running.append(value.hex())
+        self.assertEqual((status, report["systemd_log"]["state"], report["systemd_log"]["path"]), (0, "ok", str(self.systemd)))
+        self.assertEqual(report["events"], self.alone["events"])
+        self.assertEqual(report["pcrs"]["sha256"]["9"], value.hex())
+        self.assertEqual(report["pcrs"]["sha256"]["11"], hashlib.sha256(bytes(32) + hashlib.sha256(b"enter-initrd").digest()).hexdigest())
+        self.assertEqual([event["running"]["sha256"] for event in report["systemd_log"]["events"] if event["pcr"] == 9], running)
+
+    def test_pcr_filters_both_logs(self):
+        report = json.loads(self.show(self.record(9, "one") + self.record(11, "enter-initrd"), "--json", "--pcr", "11")[1])
+        self.assertEqual((report["events"], [event["description"] for event in report["systemd_log"]["events"]]), ([], ["enter-initrd"]))
+        self.assertEqual(list(report["pcrs"]["sha256"]), ["11"])
+
+    def test_digest_is_judged_where_the_text_is_what_was_measured(self):
+        report = json.loads(self.show(self.record(11, "ready") + self.record(11, "ready", measured="other") + self.record(15, "volume", "volume-key"), "--json")[1])
+        self.assertEqual([event.get("digest_ok") for event in report["systemd_log"]["events"]], [True, False, None])
+
+    def test_story_shows_both_in_one_style(self):
+        status, out, _ = self.show(self.record(11, "enter-initrd"), "--running")
+        text = out.decode()
+        self.assertEqual(status, 0)
+        self.assertLess(text.index("EV_SEPARATOR"), text.index(f"systemd's log {self.systemd}"))
+        story = text[text.index("systemd's log"):].splitlines()
+        self.assertRegex(story[1], r'^   0  PCR 11  "phase" +"enter-initrd"$')
+        self.assertEqual(story[2].strip(), "digest covers this data")
+        self.assertEqual(story[4].strip(), "PCR 11 is now sha256:" + hashlib.sha256(bytes(32) + hashlib.sha256(b"enter-initrd").digest()).hexdigest())
+
+    def test_damaged_log_has_a_state_and_names_the_record(self):
+        good = self.record(11, "enter-initrd")
+        cases = (("truncated", good + good[:-1], "record 1 at offset %d" % len(good)), ("malformed", good + b"\x1e{}\n", "record 1 at offset %d" % len(good)),
+                 ("malformed", b"{}\n", "record 0 at offset 0"), ("malformed", self.record(24, "x"), "record 0 at offset 0"), ("empty", b"", "empty"))
+        for state, content, words in cases:
+            with self.subTest(content=content):
+                status, out, error = self.show(content, "--json")
+                report = json.loads(out)
+                self.assertEqual((status, report["systemd_log"]["state"], report["systemd_log"]["events"]), (1, state, []))
+                self.assertEqual((report["events"], report["pcrs"]), (self.alone["events"], self.alone["pcrs"]), "the firmware's log is shown all the same")
+                self.assertIn(words, error)
+                self.assertIn(words, report["systemd_log"]["reason"])
+
+    def test_missing_log_is_an_error_where_it_was_named(self):
+        result = subprocess.run([ATTESTCTL, "eventlog", "--json", f"--systemd-log={self.systemd}.gone", str(self.firmware)], capture_output=True, check=False)
+        self.assertEqual((result.returncode, json.loads(result.stdout)["systemd_log"]["state"]), (1, "missing"))
+        if not os.path.exists("/run/log/systemd/tpm2-measure.log"):
+            result = subprocess.run([ATTESTCTL, "eventlog", "--json", "--systemd-log", str(self.firmware)], capture_output=True, check=False)
+            self.assertEqual((result.returncode, json.loads(result.stdout)["systemd_log"]["state"]), (0, "missing"))
 
 
 def logs():

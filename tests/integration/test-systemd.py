@@ -253,6 +253,20 @@ def check_access_of_other_users():
     assert code == "200", code
 
 
+def check_hibernation_hook():
+    """What runs before hibernation; what comes of it after one is in test-hibernation.py."""
+    assert unit_property("attestd-hibernate.service", "UnitFileState") == "enabled"   # with attestd.service
+    assert "sleep.target" in unit_property("attestd-hibernate.service", "Before").split()
+    assert "attestd-hibernate.service" in unit_property("hibernate.target", "Wants").split()
+    kept = "/var/lib/attestd-tpm/boot-attestation.json"
+    inside("test", "-e", kept, check=1)
+    inside("systemctl", "start", "attestd-hibernate.service")
+    assert inside("stat", "-c", "%U %a", kept).strip() == "attestd-tpm 600"
+    inside("attestctl", "attest")
+    shown = profile()
+    assert (shown["BootAttestationState"], shown["BootAttestationReason"]) == ("kept", ""), shown
+
+
 def check_restart_keeps_token_and_collector():
     before, collector = profile()["TokenIssued"], unit_property("attestd-tpm.service", "MainPID")
     inside("systemctl", "restart", "attestd.service")
@@ -333,7 +347,8 @@ def check_journal():
     assert not denied, "a token stands in the journal"
 
 
-CHECKS = [check_boot, check_users_and_sandbox, check_directories, check_access_of_other_users, check_restart_keeps_token_and_collector, check_reload,
+CHECKS = [check_boot, check_users_and_sandbox, check_directories, check_access_of_other_users, check_hibernation_hook,
+          check_restart_keeps_token_and_collector, check_reload,
           check_kills, check_restart_of_everything, check_tpm_that_comes_late, check_bad_configuration_stops_without_a_loop, check_journal]
 
 
