@@ -1,6 +1,8 @@
 /* See aik-exchange.h. */
 #include "cli/aik-exchange.h"
 
+#include <stdio.h>
+
 #include "client/driver.h"
 
 Err *aik_exchange_request(Collector *collector, const char *algorithm, bool needs_certificate, Json **ret) {
@@ -14,6 +16,10 @@ Err *aik_exchange_request(Collector *collector, const char *algorithm, bool need
         TRY(json_new_object(&json));
         TRY(json_add_base64url(json, "ek_public", bytes_span(&endorsement.ek_public)));
         TRY(json_add_base64url(json, "ek_certificate", bytes_span(&endorsement.ek_certificate)));
+        if (endorsement.ek_notice)
+                fprintf(stderr, "attestctl: %s\n", endorsement.ek_notice);
+        if (endorsement.ek_chain.size > 0)
+                TRY(json_add_base64url(json, "ek_chain", bytes_span(&endorsement.ek_chain)));
         TRY(json_add_base64url(json, "aik_public", bytes_span(&info->aik_public)));
         TRY(json_add_base64url(json, "aik_name", bytes_span(&info->aik_name)));
         *ret = steal_ptr(&json);

@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "collector/collector.h"
 
-/* What an authority asks for: ek_public, ek_certificate, aik_public, aik_name, in base64url. Error: EK_CERTIFICATE_INVALID where there is no certificate and
+/* What an authority asks for: ek_public, ek_certificate, ek_chain (DER of intermediate authorities, where NV has some), aik_public, aik_name, in base64url. Error: EK_CERTIFICATE_INVALID where there is no certificate and
  * needs_certificate says so. */
 Err *aik_exchange_request(Collector *collector, const char *algorithm, bool needs_certificate, Json **ret) _must_check_;
 /* credential_blob and encrypted_secret of answer: gives the secret. */

@@ -19,7 +19,7 @@ enum { OPTION_INSTANCE = OPTION_OF_VERB, OPTION_CA_FILE, OPTION_ALGORITHM, OPTIO
 
 static const char help_text[] =
         "  enroll               have an instance certify the attestation key; the certificate is used from the next attestation on\n"
-        "  request              show what another authority needs: ek_public, ek_certificate, aik_public, aik_name\n"
+        "  request              show what another authority needs: ek_public, ek_certificate, ek_chain, aik_public, aik_name\n"
         "  activate FILE        FILE has credential_blob and encrypted_secret: print the secret in hex;\n"
         "                       it has a certificate: keep that, as enroll does\n"
         "  --instance URL       with enroll: the instance, https://HOST:PORT\n"

@@ -273,6 +273,8 @@ static const AnswerField endorsement_fields[] = {
         { "ek-public", "ay", ENDORSEMENT(ek_public), read_bytes, true },
         { "ek-certificate", "ay", ENDORSEMENT(ek_certificate), read_bytes, true },
         { "ek-origin", "s", ENDORSEMENT(ek_origin), read_string, true },
+        { "ek-chain", "ay", ENDORSEMENT(ek_chain), read_bytes, false },
+        { "ek-notice", "s", ENDORSEMENT(ek_notice), read_reason, false },
 };
 
 #define EVIDENCE(member) offsetof(Evidence, member)

@@ -375,7 +375,9 @@ Err *collector_report(Collector *collector, Span user_data, VsmReportKind *ret_k
 void collector_endorsement_done(CollectorEndorsement *endorsement) {
         bytes_done(&endorsement->ek_public);
         bytes_done(&endorsement->ek_certificate);
+        bytes_done(&endorsement->ek_chain);
         freep(&endorsement->ek_origin);
+        freep(&endorsement->ek_notice);
 }
 
 static Err *call_made(const char *method, int r) {

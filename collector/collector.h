@@ -20,7 +20,8 @@
  *         before an earlier hibernation of this boot stays
  *     Sign(ay digest (SHA-256), a{sv} options) → ay signature: RSASSA-PSS with a salt of 32 bytes, by the request key of RequestKey=tpm and no other
  *     GetVbsReport(ay user_data (64 bytes), a{sv} options) → s kind ("enclave", "vm"), ay report: from whoever VbsReport= names
- *     GetEndorsementKey(a{sv} options) → a{sv}: ek-public ay (TPMT_PUBLIC), ek-certificate ay (DER, empty if there is none), ek-origin s. Option: algorithm s
+ *     GetEndorsementKey(a{sv} options) → a{sv}: ek-public ay (TPMT_PUBLIC), ek-certificate ay (DER, empty if there is none), ek-origin s,
+ *         ek-chain ay (DER of intermediate authorities from NV, one behind the other), ek-notice s (why NV's are left out; else empty). Option: algorithm s
  *         ("auto", "rsa", "ecc")
  *     ActivateCredential(ay TPM2B_ID_OBJECT, ay TPM2B_ENCRYPTED_SECRET, a{sv} options) → ay secret, if they are for this TPM's endorsement key and its AIK
  *     StoreAikCertificate(ay DER): checks that it is for the AIK, and keeps it for AikCertificate=auto
@@ -58,8 +59,8 @@ CollectorInfo *collector_info_free(CollectorInfo *info);
 DEFINE_CLEANUP(CollectorInfo, collector_info_free)
 
 typedef struct CollectorEndorsement {
-        Bytes ek_public, ek_certificate;
-        char *ek_origin;
+        Bytes ek_public, ek_certificate, ek_chain;
+        char *ek_origin, *ek_notice;   /* notice: NULL if there is nothing to say */
 } CollectorEndorsement;
 void collector_endorsement_done(CollectorEndorsement *endorsement);
 

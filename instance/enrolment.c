@@ -18,11 +18,13 @@
 
 typedef struct Enrolment {
         Bytes ek_public, ek_certificate, aik_public;
+        Bytes ek_chain;   /* empty if absent */
 } Enrolment;
 
 static void enrolment_done(Enrolment *enrolment) {
         bytes_done(&enrolment->ek_public);
         bytes_done(&enrolment->ek_certificate);
+        bytes_done(&enrolment->ek_chain);
         bytes_done(&enrolment->aik_public);
 }
 #define _cleanup_enrolment_ _cleanup_(enrolment_done)
@@ -47,6 +49,8 @@ static Err *parse_challenge(Span body, Enrolment *enrolment) {
         TRY(parse_body(body, &json));
         TRY(json_get_base64url(json, "ek_public", &enrolment->ek_public));
         TRY(json_get_base64url(json, "ek_certificate", &enrolment->ek_certificate));
+        if (json_get(json, "ek_chain"))
+                TRY(json_get_base64url(json, "ek_chain", &enrolment->ek_chain));
         return json_get_base64url(json, "aik_public", &enrolment->aik_public);
 }
 
@@ -58,6 +62,7 @@ static Err *judge(const Service *service, const Enrolment *enrolment, int64_t no
         TRY(err_wrap(credential_check_key(ek), "ek_public"));
         *ret_code = "EndorsementCertificateInvalid";
         TRY(err_wrap(ek_certificate_parse(bytes_span(&enrolment->ek_certificate), &certificate), "ek_certificate"));
+        TRY(err_wrap(ek_certificate_add_chain(&certificate, bytes_span(&enrolment->ek_chain)), "ek_chain"));
         TRY(err_wrap(ek_certificate_check_usage(&certificate), "ek_certificate"));
         *ret_code = "EndorsementKeyMismatch";
         TRY(err_wrap(ek_certificate_match(&certificate, ek), "ek_certificate"));

@@ -4,6 +4,7 @@
 #include <tss2/tss2_mu.h>
 
 #include "base/reader.h"
+#include "base/writer.h"
 #include "tcg/aik.h"
 #include "tcg/ek-certificate.h"
 #include "tpm/nv.h"
@@ -78,6 +79,8 @@ void endorsement_key_done(EndorsementKey *key) {
         tpm_object_done(&key->object);
         bytes_done(&key->public);
         bytes_done(&key->certificate);
+        bytes_done(&key->chain);
+        freep(&key->notice);
         freep(&key->origin);
 }
 
@@ -230,6 +233,45 @@ static Err *has_certificate(TpmContext *context, const Candidate *candidate, boo
         return tpm_handle_exists(context, candidate->certificate, ret);
 }
 
+static Err *read_chain_indices(TpmContext *context, Bytes *ret) {
+        _cleanup_writer_ Writer writer = {};
+        TPM2_HANDLE handles[TPM_HANDLES_MAX];
+        size_t n, size = 0;
+        TRY(tpm_get_handles(context, EK_CHAIN_NV_FIRST, handles, &n));
+        for (size_t i = 0; i < n && handles[i] <= EK_CHAIN_NV_LAST; i++) {
+                _cleanup_bytes_ Bytes content = {};
+                TRY(read_index(context, handles[i], &content));
+                size += content.size;
+                if (size > EK_CHAIN_SIZE_MAX)
+                        return err_new(ERR_EK_CERTIFICATE_INVALID, "the chain has more than the %u bytes that are allowed", EK_CHAIN_SIZE_MAX);
+                writer_span(&writer, bytes_span(&content));
+        }
+        return writer_finish(&writer, ret);
+}
+
+/* The chain is help for an authority that may do without: one that cannot be read is a notice. */
+static Err *add_chain(TpmContext *context, EndorsementKey *key) {
+        _cleanup_bytes_ Bytes content = {};
+        if (key->certificate.size == 0)
+                return NULL;
+        Err *err = read_chain_indices(context, &content);
+        if (!err)
+                err = ek_chain_tidy(bytes_span(&content), &key->chain);
+        if (err_code(err) != ERR_EK_CERTIFICATE_INVALID)
+                return err_wrap(err, "reading the chain of the endorsement key's certificate");
+        _cleanup_(err_freep) Err *reason = err_wrap(err, "the certificates of authorities in NV from index 0x%08x on are left out", EK_CHAIN_NV_FIRST);
+        return string_copy(err_describe(reason), &key->notice);
+}
+
+static Err *load_with_chain(TpmContext *context, const Candidate *candidate, EndorsementKey *ret) {
+        _cleanup_endorsement_key_ EndorsementKey key = ENDORSEMENT_KEY_NONE;
+        TRY(load(context, candidate, &key));
+        TRY(add_chain(context, &key));
+        *ret = key;
+        key = (EndorsementKey) ENDORSEMENT_KEY_NONE;
+        return NULL;
+}
+
 /* Those with a certificate first: without one an endorsement key says nothing to anybody. */
 Err *endorsement_key_load(TpmContext *context, EndorsementAlgorithm algorithm, EndorsementKey *ret) {
         for (int with_certificate = 1; with_certificate >= 0; with_certificate--)
@@ -241,7 +283,7 @@ Err *endorsement_key_load(TpmContext *context, EndorsementAlgorithm algorithm, E
                         TRY(has_certificate(context, candidate, &has));
                         if (has != (bool) with_certificate)
                                 continue;
-                        Err *err = load(context, candidate, ret);
+                        Err *err = load_with_chain(context, candidate, ret);
                         if (has || !is_unknown_kind(err))
                                 return err_wrap(err, "loading the endorsement key %s", candidate->name);
                         err_free(err);

@@ -21,6 +21,8 @@ typedef struct EndorsementKey {
         TpmObject object;
         Bytes public;            /* TPMT_PUBLIC */
         Bytes certificate;       /* DER; empty if there is none */
+        Bytes chain;             /* DER of intermediate authorities, one behind the other; empty if there is none, and of a key for activation */
+        char *notice;            /* why there is no chain though NV has something; else NULL */
         char *origin;            /* "0x81010001", or "template rsa-2048" */
         uint16_t name_alg;
         bool with_policy;        /* wants PolicySecret of the endorsement hierarchy rather than its own empty password */

@@ -16,6 +16,7 @@ static Err *get_endorsement(EvidenceMaker *maker, void *userdata) {
         TRY(endorsement_key_load(maker->context, work->algorithm, &key));
         *work->ret = (CollectorEndorsement) {
                 .ek_public = bytes_steal(&key.public), .ek_certificate = bytes_steal(&key.certificate), .ek_origin = steal_ptr(&key.origin),
+                .ek_chain = bytes_steal(&key.chain), .ek_notice = steal_ptr(&key.notice),
         };
         return NULL;
 }

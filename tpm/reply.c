@@ -195,6 +195,8 @@ int reply_append_endorsement(sd_bus_message *reply, const CollectorEndorsement *
         int r = sd_bus_message_open_container(reply, 'a', "{sv}");
         r = APPEND(r, append_bytes(reply, "ek-public", &endorsement->ek_public));
         r = APPEND(r, append_bytes(reply, "ek-certificate", &endorsement->ek_certificate));
+        r = APPEND(r, append_bytes(reply, "ek-chain", &endorsement->ek_chain));
+        r = APPEND(r, append_string(reply, "ek-notice", endorsement->ek_notice));
         r = APPEND(r, append_string(reply, "ek-origin", endorsement->ek_origin));
         return APPEND(r, sd_bus_message_close_container(reply));
 }

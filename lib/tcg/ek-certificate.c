@@ -4,6 +4,7 @@
 #include <openssl/x509_vfy.h>
 #include <openssl/x509v3.h>
 
+#include "base/writer.h"
 #include "jose/openssl.h"
 #include "jose/x509.h"
 #include "tcg/quote.h"
@@ -47,6 +48,53 @@ static Err *parse_der(Span input, STACK_OF(X509) **ret) {
                         return err_new(ERR_EK_CERTIFICATE_INVALID, "the endorsement key's certificate brings more than %d others", EK_CERTIFICATE_CHAIN_MAX);
         }
         *ret = steal_ptr(&chain);
+        return NULL;
+}
+
+/* The next certificate's DER at the front of input. */
+static Err *cut_der(Span input, int number, Span *ret) {
+        const unsigned char *end = input.data;
+        _cleanup_(x509_freep) X509 *certificate = d2i_X509(NULL, &end, (long) input.size);
+        if (!certificate)
+                return openssl_error(ERR_EK_CERTIFICATE_INVALID, "certificate %d of the chain is no DER of an X.509 certificate", number);
+        *ret = span_make(input.data, (size_t) (end - input.data));
+        return NULL;
+}
+
+static Span skip_padding(Span input) {
+        while (input.size > 0 && (input.data[0] == 0x00 || input.data[0] == 0xff))
+                input = span_make(input.data + 1, input.size - 1);
+        return input;
+}
+
+Err *ek_chain_tidy(Span nv, Bytes *ret) {
+        _cleanup_writer_ Writer writer = {};
+        if (nv.size > EK_CHAIN_SIZE_MAX)
+                return err_new(ERR_EK_CERTIFICATE_INVALID, "the chain has %zu bytes, at most %u are allowed", nv.size, EK_CHAIN_SIZE_MAX);
+        Span rest = skip_padding(nv);
+        for (int n = 1; rest.size > 0; n++) {
+                Span der;
+                if (n > EK_CERTIFICATE_CHAIN_MAX)
+                        return err_new(ERR_EK_CERTIFICATE_INVALID, "the chain has more than %d certificates", EK_CERTIFICATE_CHAIN_MAX);
+                TRY(cut_der(rest, n, &der));
+                writer_span(&writer, der);
+                rest = skip_padding(span_make(rest.data + der.size, rest.size - der.size));
+        }
+        return writer_finish(&writer, ret);
+}
+
+Err *ek_certificate_add_chain(EkCertificate *certificate, Span chain) {
+        _cleanup_(x509_stack_freep) STACK_OF(X509) *added = NULL;
+        if (chain.size == 0)
+                return NULL;
+        if (chain.size > EK_CHAIN_SIZE_MAX)
+                return err_new(ERR_EK_CERTIFICATE_INVALID, "the chain has %zu bytes, at most %u are allowed", chain.size, EK_CHAIN_SIZE_MAX);
+        TRY(parse_der(chain, &added));
+        while (sk_X509_num(added) > 0)
+                if (sk_X509_push(certificate->chain, sk_X509_value(added, 0)) > 0)
+                        (void) sk_X509_shift(added);
+                else
+                        return err_oom();
         return NULL;
 }
 

@@ -21,6 +21,14 @@ void ek_certificate_done(EkCertificate *certificate);
 
 /* PEM, or DER certificates one behind the other; padding of 0x00 or 0xff may follow the last. All errors here: EK_CERTIFICATE_INVALID. */
 Err *ek_certificate_parse(Span input, EkCertificate *ret) _must_check_;
+/* What the NV indices from EK_CHAIN_NV_FIRST on hold, one behind the other in the order of their handles (TCG EK Credential Profile 2.5, EK certificate chains): DER certificates of
+ * intermediate authorities, which may be cut anywhere between two indices, with padding of 0x00 or 0xff behind any of them. *ret: the same without padding. */
+#define EK_CHAIN_NV_FIRST UINT32_C(0x01c00100)
+#define EK_CHAIN_NV_LAST UINT32_C(0x01c001ff)
+#define EK_CHAIN_SIZE_MAX (64u << 10)   /* ours; eight certificates of the largest keys */
+Err *ek_chain_tidy(Span nv, Bytes *ret) _must_check_;
+/* Adds the certificates of such a chain, without padding, as further intermediate ones. */
+Err *ek_certificate_add_chain(EkCertificate *certificate, Span chain) _must_check_;
 /* Is it for that TPMT_PUBLIC? Also QUOTE_MALFORMED. */
 Err *ek_certificate_match(const EkCertificate *certificate, Span ek_public) _must_check_;
 /* Is it an end entity's, and an endorsement key's where it says what it is for? */

@@ -372,6 +372,72 @@ def test_challenge_names_what_is_wrong():
             assert refused("/aik/challenge", body) == code, (code, refused("/aik/challenge", body))
 
 
+@contextlib.contextmanager
+def chain_in_nv(where, *pieces):
+    """pieces of the chain in 0x01c00100 and following (TCG EK Credential Profile)."""
+    with contextlib.ExitStack() as stack:
+        for i, piece in enumerate(pieces):
+            stack.enter_context(nv_index(where, hex(0x01c00100 + i), piece))
+        yield
+
+
+def make_intermediates(where):
+    """Two authorities below the testbed's CA, made by openssl: DER of both, the lower one first, and the lower one's PEM and key for a leaf."""
+    issuer, issuer_key, chain = f"{BED}/ca/issuercert.pem", f"{BED}/ca/signkey.pem", []
+    write(f"{where}/ca.extensions", b"basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n")
+    for name in ("upper", "lower"):
+        certificate, key = f"{where}/{name}.pem", f"{where}/{name}.key"
+        openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", f"{where}/{name}.csr", "-subj", f"/CN={name} authority")
+        openssl("x509", "-req", "-in", f"{where}/{name}.csr", "-CA", issuer, "-CAkey", issuer_key, "-CAcreateserial", "-days", "30",
+                "-extfile", f"{where}/ca.extensions", "-out", certificate)
+        chain.insert(0, openssl("x509", "-in", certificate, "-outform", "der"))
+        issuer, issuer_key = certificate, key
+    return chain, issuer, issuer_key
+
+
+def make_leaf(where, public, issuer, key):
+    write(f"{where}/ek.pem", public_pem(public, where))
+    openssl("req", "-new", "-newkey", "rsa:2048", "-nodes", "-keyout", f"{where}/any.key", "-out", f"{where}/any.csr", "-subj", "/CN=any")
+    write(f"{where}/extensions", b"extendedKeyUsage=2.23.133.8.1\nbasicConstraints=critical,CA:FALSE\n")
+    return openssl("x509", "-req", "-in", f"{where}/any.csr", "-CA", issuer, "-CAkey", key, "-CAcreateserial", "-force_pubkey", f"{where}/ek.pem",
+                   "-days", "30", "-extfile", f"{where}/extensions", "-outform", "der")
+
+
+def test_chain_in_nv_leads_the_instance_to_its_root():
+    with folder() as where:
+        bed.tpm("tpm2_createek", "-G", "ecc", "-c", f"{where}/ek.ctx", "-u", f"{where}/ek.pub", "-f", "tpmt")
+        (lower, upper), issuer, key = make_intermediates(where)
+        with open(f"{where}/ek.pub", "rb") as file:
+            leaf = make_leaf(where, file.read(), issuer, key)
+        with nv_index(where, "0x1c0000a", leaf):
+            words = fails("ServiceRefused", "enroll", *WITH_INSTANCE, "--algorithm", "ecc")
+            assert "EndorsementCertificateUntrusted" in words, words
+            assert "ek_chain" not in request("--algorithm", "ecc")
+            both = lower + upper
+            ways = ((lower, upper), (both,), (both[:700], both[700:]), (lower + bytes(9), b"\xff" * 3 + upper + b"\xff" * 5), (upper, lower))
+            for pieces in ways:
+                with chain_in_nv(where, *pieces):
+                    asked = request("--algorithm", "ecc")
+                    assert decode(asked["ek_certificate"]) == leaf
+                    assert decode(asked["ek_chain"]) == (upper + lower if pieces == (upper, lower) else both), [len(piece) for piece in pieces]
+                    check_enrolment("ecc", TPM_ALG_ECC)
+            with chain_in_nv(where, upper):   # a link is missing
+                assert "EndorsementCertificateUntrusted" in fails("ServiceRefused", "enroll", *WITH_INSTANCE, "--algorithm", "ecc")
+            with chain_in_nv(where, lower, b"no certificate"):
+                status, out, err = bed.attestctl("aik", "request", "--algorithm", "ecc", "--config", CONFIG)
+                assert status == 0 and "ek_chain" not in json.loads(out), (status, out)
+                assert "0x01c00100" in err and "certificate 2" in err, err
+        assert request("--algorithm", "rsa")["ek_certificate"] and "ek_chain" not in request("--algorithm", "rsa")
+
+
+def test_challenge_with_a_chain_that_is_none_is_refused():
+    asked = request("--algorithm", "rsa")
+    assert post("/aik/challenge", {**asked, "ek_chain": ""})[0] == 200
+    for chain in (b"no certificate", decode(asked["ek_certificate"])[:-1], decode(asked["ek_certificate"]) * 10):
+        assert refused("/aik/challenge", {**asked, "ek_chain": encode(chain)}) == "EndorsementCertificateInvalid"
+    assert refused("/aik/challenge", {**asked, "ek_chain": 1}) == "InvalidParameter"
+
+
 def test_enroll_tells_the_instances_reason():
     """An expired certificate in NV, as attestctl shows it."""
     with folder() as where:

@@ -64,6 +64,61 @@ static void test_parse_chain_of_two_has_both(void **state) {
         assert_ok(ek_certificate_check_usage(&certificate));
 }
 
+static void test_chain_tidy_takes_padding_away(void **state) {
+        const char *directory = vectors_or_skip();
+        _cleanup_bytes_ Bytes first = vector_file("%s/tpm/%s/issuer.der", directory, names[0]), second = vector_file("%s/tpm/%s/issuer.der", directory, names[1]);
+        _cleanup_bytes_ Bytes padded = {}, tidy = {}, expected = {}, nothing = {};
+        _cleanup_writer_ Writer writer = {}, plain = {};
+        static const uint8_t zeros[7], ones[3] = { 0xff, 0xff, 0xff };
+        const Span pieces[] = { SPAN_OF(zeros), bytes_span(&first), SPAN_OF(ones), SPAN_OF(zeros), bytes_span(&second), SPAN_OF(ones) };
+        for (size_t i = 0; i < N_ELEMENTS(pieces); i++)
+                writer_span(&writer, pieces[i]);
+        writer_span(&plain, bytes_span(&first));
+        writer_span(&plain, bytes_span(&second));
+        assert_ok(writer_finish(&writer, &padded));
+        assert_ok(writer_finish(&plain, &expected));
+        assert_ok(ek_chain_tidy(bytes_span(&padded), &tidy));
+        assert_true(span_equal(bytes_span(&tidy), bytes_span(&expected)));
+        assert_ok(ek_chain_tidy(SPAN_OF(zeros), &nothing));
+        assert_int_equal(nothing.size, 0);
+        /* Cut anywhere inside a certificate it is none. */
+        for (size_t size = 1; size < first.size; size += 13) {
+                _cleanup_bytes_ Bytes cut = {};
+                assert_err(ek_chain_tidy(span_make(first.data, size), &cut), ERR_EK_CERTIFICATE_INVALID);
+        }
+}
+
+static void test_chain_limits(void **state) {
+        _cleanup_bytes_ Bytes issuer = vector_file("%s/tpm/%s/issuer.der", vectors_or_skip(), names[0]);
+        for (size_t n = EK_CERTIFICATE_CHAIN_MAX; n <= EK_CERTIFICATE_CHAIN_MAX + 1; n++) {
+                _cleanup_bytes_ Bytes many = {}, tidy = {};
+                _cleanup_writer_ Writer writer = {};
+                for (size_t i = 0; i < n; i++)
+                        writer_span(&writer, bytes_span(&issuer));
+                assert_ok(writer_finish(&writer, &many));
+                if (n == EK_CERTIFICATE_CHAIN_MAX)
+                        assert_ok(ek_chain_tidy(bytes_span(&many), &tidy));
+                else
+                        assert_err(ek_chain_tidy(bytes_span(&many), &tidy), ERR_EK_CERTIFICATE_INVALID);
+        }
+        _cleanup_bytes_ Bytes large = {}, tidy = {};
+        assert_ok(bytes_alloc(EK_CHAIN_SIZE_MAX + 1, &large));
+        assert_err(ek_chain_tidy(bytes_span(&large), &tidy), ERR_EK_CERTIFICATE_INVALID);
+}
+
+static void test_add_chain_stands_behind_the_certificate(void **state) {
+        _cleanup_ek_certificate_ EkCertificate certificate = read_certificate(names[0], "cert.der");
+        _cleanup_bytes_ Bytes issuer = vector_file("%s/tpm/%s/issuer.der", vectors_or_skip(), names[0]);
+        X509 *leaf = sk_X509_value(certificate.chain, 0);
+        assert_ok(ek_certificate_add_chain(&certificate, (Span) {}));
+        assert_int_equal(sk_X509_num(certificate.chain), 1);
+        assert_err(ek_certificate_add_chain(&certificate, span_make("none", 4)), ERR_EK_CERTIFICATE_INVALID);
+        assert_int_equal(sk_X509_num(certificate.chain), 1);
+        assert_ok(ek_certificate_add_chain(&certificate, bytes_span(&issuer)));
+        assert_int_equal(sk_X509_num(certificate.chain), 2);
+        assert_ptr_equal(sk_X509_value(certificate.chain, 0), leaf);
+}
+
 static void test_parse_garbage_is_refused(void **state) {
         static const char *const cases[] = { "", "hello", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", "\x30\x03\x02\x01\x01" };
         for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
@@ -91,6 +146,9 @@ int main(void) {
                 cmocka_unit_test(test_check_usage_authority_is_refused),
                 cmocka_unit_test(test_check_usage_of_an_attestation_key_is_refused),
                 cmocka_unit_test(test_parse_chain_of_two_has_both),
+                cmocka_unit_test(test_chain_tidy_takes_padding_away),
+                cmocka_unit_test(test_chain_limits),
+                cmocka_unit_test(test_add_chain_stands_behind_the_certificate),
                 cmocka_unit_test(test_parse_garbage_is_refused),
                 cmocka_unit_test(test_match_other_key_is_refused),
         };
