@@ -47,7 +47,18 @@ def vbs_payload(member):
 # target: list of (prefix, pattern below the vectors' folder, or the seed itself as bytes)
 SEEDS = {
     "config": [(b"", file.read_bytes()) for file in sorted((ROOT / "tests/data/config").glob("*.conf"))],
+    "boot-attestation": [
+        (b"", b'{"format":"attestd-boot-attestation","version":1,"quote":"AQ","signature":"Ag","aik_public":"Aw","aik_certificate":"",'
+              b'"pcrs":[{"bank":"sha1","values":{"0":"' + b"00" * 20 + b'"}}],'
+              b'"logs":[{"type":"TCG","size":3,"sha256":"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}]}'),
+    ],
+    "ek-chain": [
+        (b"", "tpm/*/issuer.der"),
+        (bytes(5), "tpm/*/cert.der"),
+    ],
     "bundle": [
+        (b"", b'{"format":"attestd-evidence","version":1,"created":5,"qualifying_data":"AQ","quote":"Ag","signature":"Aw","aik_public":"BA","aik_name":"BQ",'
+              b'"pcrs":[],"logs":[],"boot_attestation":{"quote":"AQ","signature":"Ag","aik_public":"Aw","pcrs":[],"logs":[]}}'),
         (b"", b'{"format":"attestd-evidence","version":1,"created":5,"qualifying_data":"AQ","quote":"Ag","signature":"Aw","aik_public":"BA","aik_name":"BQ",'
               b'"aik_certificate":"MA","pcrs":[{"bank":"sha1","values":{"0":"' + b"00" * 20 + b'","23":"' + b"ff" * 20 + b'"}}],'
               b'"logs":[{"type":"IMA","size":0,"sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855","data":""}]}'),
