@@ -95,7 +95,9 @@ static Err *parse_option(int option, const char *argument, const char *word, Opt
                 return parse_listen(argument, options);
         case OPTION_STATE:
                 free(steal_ptr(&options->state));
-                return string_copy(argument, &options->state);
+                TRY(string_copy(argument, &options->state));
+                options->service.state = options->state;
+                return NULL;
         case OPTION_MODE:
                 return service_mode_from_string(argument, &options->service.mode);
         case OPTION_FAULT:

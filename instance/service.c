@@ -41,6 +41,7 @@ Err *service_new(const Identity *identity, const ServiceOptions *options, Servic
         _cleanup_free_ char *policy = NULL;
         TRY(collect_roots(service));
         TRY(context_keeper_new(bytes_span(&identity->context_key), &service->contexts));
+        TRY(policy_store_load(options->state, &service->policies));
         TRY(forger_init(&service->forger, identity->url));
         TRY(report_policy_text(options->required_pcrs, options->token_lifetime_sec, &policy));
         TRY(report_policy_hash(policy, &service->policy_hash));
@@ -53,6 +54,7 @@ Service *service_free(Service *service) {
                 return NULL;
         sk_X509_pop_free(service->aik_roots, X509_free);
         context_keeper_free(service->contexts);
+        policy_store_free(service->policies);
         forger_done(&service->forger);
         free(service->policy_hash);
         free(service);

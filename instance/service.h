@@ -12,6 +12,7 @@
 #include "instance/fault.h"
 #include "instance/forge.h"
 #include "instance/identity.h"
+#include "instance/policy-store.h"
 #include "instance/report.h"
 
 typedef enum ServiceMode { SERVICE_MODE_AAD, SERVICE_MODE_ISOLATED, SERVICE_MODE_SHARED, _SERVICE_MODE_MAX } ServiceMode;
@@ -25,6 +26,7 @@ typedef struct ServiceOptions {
         uint64_t token_lifetime_sec;
         STACK_OF(X509) *aik_roots;   /* of AIK certificates, beside the instance's own AIK CA; NULL: none; borrowed */
         STACK_OF(X509) *ek_roots;    /* of endorsement key certificates; NULL: nobody can enrol; borrowed */
+        const char *state;           /* folder that keeps the policies; NULL: they are kept in memory; borrowed */
         const char *capture;         /* folder that keeps the body of every attest/Tpm request as 000001.json …; NULL: none; borrowed */
 } ServiceOptions;
 
@@ -33,6 +35,7 @@ typedef struct Service {
         ServiceOptions options;
         STACK_OF(X509) *aik_roots;   /* all of them */
         ContextKeeper *contexts;
+        PolicyStore *policies;
         Forger forger;
         Faults faults;
         char *policy_hash;
