@@ -17,6 +17,7 @@ static const CliVerb verbs[] = {
         { "ima", verb_ima, "[--json] [--bank BANK] FILE", "Show what an IMA measurement list replays to" },
         { "evidence", verb_evidence, "decode FILE | collect -o FILE | replay FILE", "Show a piece of evidence, collect all of it, verify what was collected" },
         { "policy", verb_policy, "check [--json] FILE", "Check whether a policy's text is well formed" },
+        { "doctor", verb_doctor, "[--config FILE] [--json]", "Look at everything that an attestation needs, and say what to do" },
         { "validate", verb_validate, "[--keys FILE|URL] [--trust-anchors PEM] [OPTIONS] TOKEN-FILE", "Judge a token: by the keys that are given, else by attestd" },
         { "errors", verb_errors, "[--json] [NAME]", "List every error code with its exit status and what to do about it" },
 };

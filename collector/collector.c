@@ -95,6 +95,9 @@ static int spawn_with_fd(const char *program, char *const *arguments, int fd, pi
         /* nothing else of ours is the collector's, whatever libraries opened without FD_CLOEXEC: connections to the network among it */
         if (r == 0)
                 r = posix_spawn_file_actions_addclosefrom_np(&actions, CHILD_FD + 1);
+        /* it prints nothing there, and who reads our output through a pipe shall not wait for its end */
+        if (r == 0)
+                r = posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
         if (r == 0)
                 r = posix_spawn(ret_pid, program, &actions, NULL, arguments, environ);
         posix_spawn_file_actions_destroy(&actions);

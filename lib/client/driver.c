@@ -373,6 +373,8 @@ static Err *send_request(const HttpRequest *request, const TransportOptions *opt
 static void do_send(Operation *operation, const TransportOptions *options, const DriverCallbacks *callbacks) {
         _cleanup_http_response_ HttpResponse response = {};
         Err *err = send_request(operation_request(operation), options, &response);
+        if (!err && response.date_sec > 0 && callbacks->date_seen)
+                callbacks->date_seen(callbacks->userdata, response.date_sec);
         if (err)
                 operation_take_failure(operation, err);
         else

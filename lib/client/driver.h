@@ -33,6 +33,8 @@ typedef struct DriverCallbacks {
         Err *(*sign)(void *userdata, Span digest, Bytes *ret_signature);
         /* Called before each step; may be NULL. Returning false cancels (CANCELLED). */
         bool (*progress)(void *userdata, OperationStep step, const Operation *operation);
+        /* The Date of an answer; may be NULL. */
+        void (*date_seen)(void *userdata, uint64_t date_sec);
         uint64_t (*now_sec)(void *userdata);   /* NULL: CLOCK_REALTIME */
         void *userdata;
 } DriverCallbacks;
