@@ -4,12 +4,12 @@
 #include "base/writer.h"
 #include "instance/verify.h"
 
-/* Versions of the data plane with attest/Tpm; it has one shape in all of them. */
+/* Versions of the data plane; what is answered here has one shape in all of them. */
 static const char *const api_versions[] = {
         "2018-09-01-preview", "2020-10-01", "2022-08-01", "2022-09-01-preview", "2025-06-01", "2026-03-11-preview",
 };
 
-static Err *check_api_version(const char *version) {
+Err *attest_check_api_version(const char *version) {
         if (!version)
                 return err_new(ERR_REQUEST_INVALID, "the query parameter api-version is missing");
         for (size_t i = 0; i < N_ELEMENTS(api_versions); i++)
@@ -132,7 +132,7 @@ static Err *answer_no_policy(ServiceReply *reply) {
 
 Err *attest_handle(Service *service, const ServiceRequest *request, ServiceReply *reply, FaultWhere *ret_where) {
         *ret_where = FAULT_AT_OTHER;
-        Err *error = check_api_version(request->api_version);
+        Err *error = attest_check_api_version(request->api_version);
         if (error)
                 return refuse(reply, error);
         _cleanup_message_ Message message = {};

@@ -8,6 +8,7 @@
 #include "build-config.h"
 #include "instance/options.h"
 #include "instance/server.h"
+#include "jose/x509.h"
 
 #define EXIT_USAGE 2
 
@@ -31,6 +32,7 @@ static Err *run(const Options *options) {
         sigprocmask(SIG_BLOCK, &signals, NULL);
         signal(SIGPIPE, SIG_IGN);
 
+        _cleanup_(x509_stack_freep) STACK_OF(X509) *first_signers = NULL;
         _cleanup_(identity_freep) Identity *identity = NULL;
         _cleanup_(service_freep) Service *service = NULL;
         _cleanup_(server_freep) Server *server = NULL; /* ends first */
@@ -40,7 +42,12 @@ static Err *run(const Options *options) {
         TRY(server_listen(options->host, options->port, &fd, &port));
         TRY(make_url(options, port, &url));
         TRY(identity_load(options->state, url, time(NULL), &identity));
-        TRY(service_new(identity, &options->service, &service));
+        ServiceOptions service_options = options->service;
+        if (service_options.mode == SERVICE_MODE_ISOLATED && !service_options.policy_signers) {
+                TRY(policy_signers_make_first(options->state, time(NULL), &first_signers));
+                service_options.policy_signers = first_signers;
+        }
+        TRY(service_new(identity, &service_options, &service));
         service->faults = options->faults;
         TRY(server_start(steal_fd(&fd), service, options->body_max, &server));
         if (printf("READY url=%s\n", url) < 0 || fflush(stdout) != 0)

@@ -10,6 +10,7 @@ void options_done(Options *options) {
         free(options->capture);
         sk_X509_pop_free(options->service.aik_roots, X509_free);
         sk_X509_pop_free(options->service.ek_roots, X509_free);
+        sk_X509_pop_free(options->service.policy_signers, X509_free);
         *options = (Options) {};
 }
 
@@ -56,7 +57,7 @@ static Err *add_certificates(const char *path, STACK_OF(X509) **certificates) {
 }
 
 enum { OPTION_LISTEN = 256, OPTION_STATE, OPTION_MODE, OPTION_FAULT, OPTION_TRUST_EK_CA, OPTION_AIK_ROOT, OPTION_PCR_MASK,
-       OPTION_LIFETIME, OPTION_BODY_MAX, OPTION_CAPTURE, OPTION_HELP, OPTION_VERSION };
+       OPTION_LIFETIME, OPTION_BODY_MAX, OPTION_CAPTURE, OPTION_POLICY_SIGNER, OPTION_HELP, OPTION_VERSION };
 
 static const struct option table[] = {
         { "listen", required_argument, NULL, OPTION_LISTEN },
@@ -65,6 +66,7 @@ static const struct option table[] = {
         { "fault", required_argument, NULL, OPTION_FAULT },
         { "trust-ek-ca", required_argument, NULL, OPTION_TRUST_EK_CA },
         { "aik-root", required_argument, NULL, OPTION_AIK_ROOT },
+        { "policy-signer", required_argument, NULL, OPTION_POLICY_SIGNER },
         { "required-pcr-mask", required_argument, NULL, OPTION_PCR_MASK },
         { "token-lifetime", required_argument, NULL, OPTION_LIFETIME },
         { "body-max", required_argument, NULL, OPTION_BODY_MAX },
@@ -106,6 +108,8 @@ static Err *parse_option(int option, const char *argument, const char *word, Opt
                 return err_wrap(add_certificates(argument, &options->service.ek_roots), "--trust-ek-ca");
         case OPTION_AIK_ROOT:
                 return err_wrap(add_certificates(argument, &options->service.aik_roots), "--aik-root");
+        case OPTION_POLICY_SIGNER:
+                return err_wrap(add_certificates(argument, &options->service.policy_signers), "--policy-signer");
         case OPTION_CAPTURE:
                 free(steal_ptr(&options->capture));
                 TRY(string_copy(argument, &options->capture));
@@ -144,6 +148,8 @@ Err *options_parse(int argc, char **argv, Options *ret) {
                 return err_new(ERR_INVALID_ARGUMENT, "\"%s\" is one argument too many", argv[optind]);
         if (!options.show_help && !options.show_version && (!options.host || !options.state))
                 return err_new(ERR_INVALID_ARGUMENT, "--listen and --state are needed");
+        if (options.service.policy_signers && options.service.mode != SERVICE_MODE_ISOLATED)
+                return err_new(ERR_INVALID_ARGUMENT, "--policy-signer is for --mode isolated, the others have no policy signers");
         *ret = options;
         options = (Options) {};
         return NULL;
@@ -155,8 +161,10 @@ void options_print_help(FILE *file) {
               "service's form, and misbehaves on request. Clients trust DIR/ca.pem. Prints READY url=... when it can be asked.\n\n"
               "  --listen HOST:PORT        127.0.0.1, [::1] or localhost; port 0: any free one\n"
               "  --state DIR               keys and certificates, made on first start\n"
-              "  --mode MODE               kind of instance: aad (default), isolated, shared. They differ in who may change policies, so\n"
-              "                            in nothing that this version offers\n"
+              "  --mode MODE               kind of instance, says who may change policies: aad (default), everybody; isolated, who signs as a\n"
+              "                            policy signer; shared, nobody\n"
+              "  --policy-signer FILE      PEM certificates of the first policy signers of an isolated instance; without it DIR/policy-signer.pem\n"
+              "                            is made and is the one; may be repeated\n"
               "  --aik-root FILE           PEM authorities that AIK certificates may chain to, beside DIR/aik-ca.pem; may be repeated\n"
               "  --trust-ek-ca FILE        PEM authorities of endorsement keys, whose AIKs may be enrolled; may be repeated\n"
               "  --required-pcr-mask HEX   PCRs that one quoted bank must have (default ffffff: 0-23)\n"

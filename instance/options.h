@@ -11,7 +11,7 @@ typedef struct Options {
         uint16_t port;           /* 0: any */
         char *state;
         char *capture;           /* NULL: none */
-        ServiceOptions service;  /* aik_roots and ek_roots are owned here */
+        ServiceOptions service;  /* aik_roots, ek_roots and policy_signers are owned here */
         Faults faults;
         uint64_t body_max;
         bool show_help, show_version;

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "base/writer.h"
+#include "instance/admin.h"
 #include "instance/attest.h"
 #include "instance/enrolment.h"
 #include "instance/metadata.h"
@@ -42,6 +43,8 @@ Err *service_new(const Identity *identity, const ServiceOptions *options, Servic
         TRY(collect_roots(service));
         TRY(context_keeper_new(bytes_span(&identity->context_key), &service->contexts));
         TRY(policy_store_load(options->state, &service->policies));
+        bool is_isolated = options->mode == SERVICE_MODE_ISOLATED;
+        TRY(policy_signers_load(is_isolated ? options->state : NULL, is_isolated ? options->policy_signers : NULL, &service->signers));
         TRY(forger_init(&service->forger, identity->url));
         TRY(report_policy_text(options->required_pcrs, options->token_lifetime_sec, &policy));
         TRY(report_policy_hash(policy, &service->policy_hash));
@@ -55,6 +58,7 @@ Service *service_free(Service *service) {
         sk_X509_pop_free(service->aik_roots, X509_free);
         context_keeper_free(service->contexts);
         policy_store_free(service->policies);
+        policy_signers_free(service->signers);
         forger_done(&service->forger);
         free(service->policy_hash);
         free(service);
@@ -68,28 +72,35 @@ void service_reply_done(ServiceReply *reply) {
         *reply = (ServiceReply) {};
 }
 
-Err *service_reply_error(ServiceReply *reply, unsigned status, const char *code, Err *steal_error) {
-        _cleanup_(err_freep) Err *error = steal_error;
-        Span message = span_from_string(err_describe(error));
+Err *service_reply_refusal(ServiceReply *reply, unsigned status, const char *code, const char *message, const char *reason) {
         _cleanup_writer_ Writer writer = {};
         writer_format(&writer, "{\"error\":{\"code\":\"%s\",\"message\":", code);
-        writer_json_string(&writer, message);
+        writer_json_string(&writer, span_from_string(message));
         writer_format(&writer, ",\"innererror\":{\"code\":\"%s\",\"message\":", code);
-        writer_json_string(&writer, message);
+        writer_json_string(&writer, span_from_string(message));
         writer_string(&writer, "}}}");
         bytes_done(&reply->body);
         TRY(writer_finish(&writer, &reply->body));
         free(steal_ptr(&reply->reason));
-        TRY(string_format(&reply->reason, "%s: %s", code, err_describe(error)));
+        TRY(string_format(&reply->reason, "%s: %s", code, reason));
         reply->status = status;
         reply->chunked = true;
         reply->short_id = false;
         return NULL;
 }
 
-static Err *wrong_method(ServiceReply *reply, const ServiceRequest *request, const char *allowed) {
+Err *service_reply_error(ServiceReply *reply, unsigned status, const char *code, Err *steal_error) {
+        _cleanup_(err_freep) Err *error = steal_error;
+        return service_reply_refusal(reply, status, code, err_describe(error), err_describe(error));
+}
+
+Err *service_reply_wrong_method(ServiceReply *reply, const ServiceRequest *request, const char *allowed) {
         return service_reply_error(reply, 405, "MethodNotAllowed",
-                                   err_new(ERR_REQUEST_INVALID, "%s is not a method of %s, %s is", request->method, request->path, allowed));
+                                   err_new(ERR_REQUEST_INVALID, "%.16s is not a method of %.256s, %s is", request->method, request->path, allowed));
+}
+
+Err *service_reply_not_found(ServiceReply *reply, const ServiceRequest *request) {
+        return service_reply_error(reply, 404, "NotFound", err_new(ERR_REQUEST_INVALID, "there is nothing at %.256s", request->path));
 }
 
 static Err *set_text(ServiceReply *reply, char *steal_text) {
@@ -115,7 +126,7 @@ static Err *handle_fault(Service *service, const ServiceRequest *request, Servic
                 if (error)
                         return service_reply_error(reply, 400, "InvalidParameter", error);
         } else if (!string_equal(request->method, "GET")) {
-                return wrong_method(reply, request, "GET or PUT");
+                return service_reply_wrong_method(reply, request, "GET or PUT");
         }
         return list_faults(service, reply);
 }
@@ -123,7 +134,7 @@ static Err *handle_fault(Service *service, const ServiceRequest *request, Servic
 static Err *handle_get(Service *service, const ServiceRequest *request, FaultWhere where, ServiceReply *reply) {
         char *text = NULL;
         if (!string_equal(request->method, "GET"))
-                return wrong_method(reply, request, "GET");
+                return service_reply_wrong_method(reply, request, "GET");
         switch (where) {
         case FAULT_AT_CERTS:
                 TRY(metadata_certs(service->identity, &service->forger, &text));
@@ -161,13 +172,15 @@ static Err *route(Service *service, const ServiceRequest *request, ServiceReply 
         bool is_challenge = string_equal(request->path, "/aik/challenge");
         if (is_challenge || string_equal(request->path, "/aik/certificate")) {
                 if (!string_equal(request->method, "POST"))
-                        return wrong_method(reply, request, "POST");
+                        return service_reply_wrong_method(reply, request, "POST");
                 return is_challenge ? enrolment_handle_challenge(service, request, reply) : enrolment_handle_certificate(service, request, reply);
         }
+        if (admin_is_responsible(request->path))
+                return admin_handle(service, request, reply);
         if (strcasecmp(request->path, "/attest/Tpm") != 0)
-                return service_reply_error(reply, 404, "NotFound", err_new(ERR_REQUEST_INVALID, "there is nothing at %.256s", request->path));
+                return service_reply_not_found(reply, request);
         if (!string_equal(request->method, "POST"))
-                return wrong_method(reply, request, "POST");
+                return service_reply_wrong_method(reply, request, "POST");
         TRY(capture(service, request));
         return attest_handle(service, request, reply, ret_where);
 }

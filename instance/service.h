@@ -3,6 +3,7 @@
  *     GET  /certs                              key set
  *     GET  /.well-known/openid-configuration   metadata
  *     POST /attest/Tpm?api-version=…           challenge, or report
+ *     GET, PUT /policies/TYPE, POST /policies/TYPE:reset, GET /certificates, POST /certificates:add, :remove    see admin.h
  *     POST /aik/challenge, /aik/certificate    enrolment of attestation keys (not part of the real service): enrolment.h
  *     GET, PUT /fault                          the faults in force (not part of the real service)
  *     GET  /foreign/certs, /foreign/x5u        what a client gets that follows a forged jku or x5u */
@@ -12,6 +13,7 @@
 #include "instance/fault.h"
 #include "instance/forge.h"
 #include "instance/identity.h"
+#include "instance/policy-signers.h"
 #include "instance/policy-store.h"
 #include "instance/report.h"
 
@@ -26,7 +28,8 @@ typedef struct ServiceOptions {
         uint64_t token_lifetime_sec;
         STACK_OF(X509) *aik_roots;   /* of AIK certificates, beside the instance's own AIK CA; NULL: none; borrowed */
         STACK_OF(X509) *ek_roots;    /* of endorsement key certificates; NULL: nobody can enrol; borrowed */
-        const char *state;           /* folder that keeps the policies; NULL: they are kept in memory; borrowed */
+        STACK_OF(X509) *policy_signers; /* first ones of an isolated instance; NULL: none; borrowed */
+        const char *state;           /* folder that keeps policies and policy signers; NULL: they are kept in memory; borrowed */
         const char *capture;         /* folder that keeps the body of every attest/Tpm request as 000001.json …; NULL: none; borrowed */
 } ServiceOptions;
 
@@ -36,6 +39,7 @@ typedef struct Service {
         STACK_OF(X509) *aik_roots;   /* all of them */
         ContextKeeper *contexts;
         PolicyStore *policies;
+        PolicySigners *signers;      /* none unless isolated */
         Forger forger;
         Faults faults;
         char *policy_hash;
@@ -73,3 +77,7 @@ void service_reply_done(ServiceReply *reply);
 Err *service_handle(Service *service, const ServiceRequest *request, ServiceReply *ret) _must_check_;
 /* An error in the service's form: {"error":{"code","message","innererror":{the same}}}; takes error. */
 Err *service_reply_error(ServiceReply *reply, unsigned status, const char *code, Err *steal_error) _must_check_;
+/* The same from a message as the client gets it, and a reason for the log, in one line. */
+Err *service_reply_refusal(ServiceReply *reply, unsigned status, const char *code, const char *message, const char *reason) _must_check_;
+Err *service_reply_wrong_method(ServiceReply *reply, const ServiceRequest *request, const char *allowed) _must_check_;
+Err *service_reply_not_found(ServiceReply *reply, const ServiceRequest *request) _must_check_;

@@ -2,11 +2,14 @@
  *
  *     b  the body of attest/Tpm        m  the JWS of message 3        p  the payload of that JWS, whose signature nobody can fuzz
  *     c  a service context             f  a list of faults                e  the context of an enrolment
+ *     j  a policy, a reset or a change of the policy signers, as a JWS
  *     k  an endorsement key and its certificate: u16 size, TPMT_PUBLIC, certificate */
 #include "base/reader.h"
 #include "instance/context.h"
 #include "instance/fault.h"
 #include "instance/message.h"
+#include "instance/policy-jws.h"
+#include "instance/policy-store.h"
 #include "instance/verify.h"
 #include "tcg/credential.h"
 #include "tcg/ek-certificate.h"
@@ -70,6 +73,18 @@ static void fuzz_context(Span input, bool of_enrolment) {
         err_free(error);
 }
 
+static void fuzz_policy_jws(Span input) {
+        _cleanup_policy_jws_ PolicyJws jws = {};
+        _cleanup_stored_policy_ StoredPolicy policy = {};
+        _cleanup_(x509_freep) X509 *certificate = NULL;
+        Err *error = policy_jws_open(input, &jws);
+        if (!error) {
+                err_free(policy_jws_get_certificate(&jws, &certificate));
+                error = stored_policy_from_jws(&jws, &policy);
+        }
+        err_free(error);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (size == 0)
                 return 0;
@@ -90,6 +105,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 break;
         case 'e':
                 fuzz_context(input, true);
+                break;
+        case 'j':
+                fuzz_policy_jws(input);
                 break;
         case 'k':
                 fuzz_endorsement(input);

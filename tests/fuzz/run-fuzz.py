@@ -128,6 +128,10 @@ SEEDS = {
         (b"p", vbs_payload(b"vm")),
         (b"c", b"eyJQcm90ZWN0aW9uS2V5TmFtZSI6IkEiLCJQcm90ZWN0ZWRDb250ZXh0IjoiQSJ9"),
         (b"e", b"AAAA"),
+        (b"j", b"eyJhbGciOiJub25lIn0.."),
+        (b"j", "maa/policy/*.jws"),
+        (b"j", "maa/exchanges/*/01-P*-policies_*.request.jwt"),
+        (b"j", "maa/exchanges/*/01-POST-certificates-add-*.request.jwt"),
         (b"k", "tpm/*/ekpub.bin"),      # TPM2B_PUBLIC
         (b"k\0\0", "tpm/keylime-ek-*/*.der"),
         (b"f", b"token=expired@2 certs:status=503,retry-after=5 latency=250 clock-offset=-60"),
