@@ -12,6 +12,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -151,6 +152,8 @@ class AdminTest(unittest.TestCase):
         cls.other = Signer(cls.folder.name, "other-signer")
         cls.ec = Signer(cls.folder.name, "ec-signer", "P-256")
         cls.states = 0
+        cls.keys = f"{cls.folder.name}/keys"  # what every instance starts from: keys take longest
+        Instance(cls.keys).stop()
 
     @classmethod
     def tearDownClass(cls):
@@ -158,7 +161,10 @@ class AdminTest(unittest.TestCase):
 
     def start(self, *options, state=None):
         type(self).states += 1
-        return Instance(state or f"{self.folder.name}/state-{self.states}", *options)
+        state = state or f"{self.folder.name}/state-{self.states}"
+        if not os.path.exists(state):
+            shutil.copytree(self.keys, state)
+        return Instance(state, *options)
 
     def isolated(self, state=None):
         return self.start("--mode", "isolated", "--policy-signer", self.rsa.pem, state=state)

@@ -343,7 +343,7 @@ class LifeTest(unittest.TestCase):
             self.assertEqual(os.stat(f"{folder}/state").st_mode & 0o777, 0o700)
             for name in os.listdir(f"{folder}/state"):
                 mode = os.stat(f"{folder}/state/{name}").st_mode & 0o777
-                self.assertEqual(mode, 0o644 if name.endswith(".pem") else 0o600, name)
+                self.assertEqual(mode, 0o700 if name == "policies" else 0o644 if name.endswith(".pem") else 0o600, name)
 
     def test_faults_of_the_command_line_are_in_force(self):
         with tempfile.TemporaryDirectory(prefix="attest-instance-") as folder:
