@@ -136,6 +136,11 @@ SEEDS = {
         (b"k\0\0", "tpm/keylime-ek-*/*.der"),
         (b"f", b"token=expired@2 certs:status=503,retry-after=5 latency=250 clock-offset=-60"),
     ],
+    "sgx-quote": [
+        (b"", "maa/exchanges/SimpleAttest-*_Aad/*.request.quote.bin"),
+        (b"", "maa/exchanges/SimpleAttest-*_Aad/*.request.report.bin"),
+        (b"", "maa/certs/*.sgxext.bin"),
+    ],
     "local-request": [
         (b"", b"GET /healthz"),
         (b"", b"HEAD /readyz?verbose=1"),
