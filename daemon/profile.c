@@ -227,6 +227,7 @@ static Err *terms_of(const Config *config, char **ret) {
                       config->policy_hash ?: "", config->trust_anchors ?: "", config->rp_id ?: "");
         writer_hex(&w, bytes_span(&config->nonce));
         writer_string(&w, "\n");
+        writer_format(&w, "request-key %s\nother-keys %s\n", config->request_key == REQUEST_KEY_TPM ? "tpm" : "ephemeral", config->other_keys ?: "");
         write_pairs(&w, "required-claim", config->required_claims, config->n_required_claims);
         write_pairs(&w, "custom-claim", config->custom_claims, config->n_custom_claims);
         return writer_finish_string(&w, ret);

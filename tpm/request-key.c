@@ -117,7 +117,10 @@ Err *request_key_sign(RequestKey *key, TpmContext *context, ESYS_TR object, Span
                 if (!err || !is_about_padding(err))
                         return steal_ptr(&err);
         }
-        TRY(sign_in(REQUEST_KEY_WE_PAD, context, object, public, digest, ret_signature));
+        Err *err = sign_in(REQUEST_KEY_WE_PAD, context, object, public, digest, ret_signature);
+        if (err_code(err) == ERR_TOKEN_SIGNATURE_INVALID)
+                return err_wrap_code(ERR_TPM_COMMAND_FAILED, err, "the TPM makes no valid signature with its request key");
+        TRY(err);
         key->signing = REQUEST_KEY_WE_PAD;
         return NULL;
 }
@@ -151,7 +154,7 @@ static Err *collect_other(TpmContext *context, uint32_t handle, bool is_plain, E
         bool exists;
         TRY(tpm_handle_exists(context, handle, &exists));
         if (!exists)
-                return err_new(ERR_CONFIG_INVALID, "the TPM has no key there");
+                return err_new(ERR_TPM_KEY_MISSING, "the TPM has no key there");
         TRY(TPM_CALL(context, "looking up the key",
                      Esys_TR_FromTPMPublic(context->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &object.handle)));
         TRY(read_public(context, object.handle, &public));

@@ -21,6 +21,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import bed
 from bed import ATTESTCTL, BUILD, COLLECTOR
 from collector import Client, aik_pem, folder, machine_logs, pcrread, setup
+from judge import HASHES, decode, der, judge_tpm_signature, openssl
 from swtpm import ALGS, CC_CREATE, CC_PCR_READ, CC_QUOTE, Proxy, extend_command
 
 ATTEST_INSTANCE = os.path.join(BUILD, "instance", "attest-instance")
@@ -28,21 +29,12 @@ PLATFORM_AIK, PLATFORM_CERTIFICATE = "0x81000003", "0x01C101D0"
 CC_GET_CAPABILITY = 0x17A
 AIK_ATTRIBUTES = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|restricted|sign|noda"
 STORAGE_ATTRIBUTES = "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|restricted|decrypt"
-ALG_NAMES = {number: name for name, number in ALGS.items()}
 KINDS = {   # AikAlgorithm=: file, key of tpm2-tools, members of aik_pub, hash of the signature
     "rsa2048": ("aik.tpm2b", "rsa2048:rsassa-sha256:null", {"kty": "RSA", "size": 256}, "sha256"),
     "rsa3072": ("aik-rsa3072.tpm2b", "rsa3072:rsassa-sha256:null", {"kty": "RSA", "size": 384}, "sha256"),
     "ecc-p256": ("aik-ecc-p256.tpm2b", "ecc256:ecdsa-sha256:null", {"kty": "EC", "crv": "P-256", "size": 32}, "sha256"),
     "ecc-p384": ("aik-ecc-p384.tpm2b", "ecc384:ecdsa-sha384:null", {"kty": "EC", "crv": "P-384", "size": 48}, "sha384"),
 }
-
-
-def openssl(*arguments, data=None):
-    return subprocess.run(["openssl", *arguments], input=data, check=True, capture_output=True).stdout
-
-
-def decode(text):
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def spki(pem):
@@ -52,43 +44,9 @@ def spki(pem):
 # -- judges ----------------------------------------------------------------------------------------------------------------------------
 
 
-def der(tag, content):
-    size = bytes([len(content)]) if len(content) < 128 else bytes([0x82]) + struct.pack(">H", len(content))
-    return bytes([tag]) + size + content
-
-
-def der_integer(value):
-    return der(2, value.to_bytes(value.bit_length() // 8 + 1, "big"))
-
-
-def take_tpm2b(data):
-    size = struct.unpack(">H", data[:2])[0]
-    return data[2:2 + size], data[2 + size:]
-
-
-def judge_signature(it, signature, attest, pem):
-    """TPMT_SIGNATURE by openssl; returns the hash's name. The same over other bytes is refused."""
-    scheme, alg = struct.unpack(">HH", signature[:4])
-    value, rest = take_tpm2b(signature[4:])
-    options = []
-    if scheme == 0x0018:   # ECDSA: r and s
-        s, rest = take_tpm2b(rest)
-        value = der(0x30, der_integer(int.from_bytes(value, "big")) + der_integer(int.from_bytes(s, "big")))
-    elif scheme == 0x0016:
-        options = ["-sigopt", "rsa_padding_mode:pss", "-sigopt", "rsa_pss_saltlen:-2"]
-    else:
-        assert scheme == 0x0014, hex(scheme)
-    assert rest == b""
-    for content, expected in ((attest, 0), (attest[:-1] + bytes([attest[-1] ^ 1]), 1)):
-        done = subprocess.run(["openssl", "dgst", f"-{ALG_NAMES[alg]}", "-verify", pem, "-signature", it.write("value", value), *options],
-                              input=content, capture_output=True)
-        assert done.returncode == expected, done
-    return ALG_NAMES[alg]
-
-
 def judge_quote(it, attest, signature, pem, banks):
     """The quote covers all PCRs of banks in that order, as tpm2_pcrread has them."""
-    alg = judge_signature(it, signature, attest, pem)
+    alg = judge_tpm_signature(signature, attest, spki(pem))
     values = b"".join(bytes.fromhex(pcrread(it, bank)[str(i)]) for bank in banks for i in range(24))
     tail = struct.pack(">I", len(banks)) + b"".join(struct.pack(">HB", ALGS[bank], 3) + b"\xff\xff\xff" for bank in banks)
     digest = hashlib.new(alg, values).digest()
@@ -157,7 +115,7 @@ def judge_whole(it, instance, pem, expected, banks, *tpm):
     point = [decode(key[member]) for member in (("n",) if expected["kty"] == "RSA" else ("x", "y"))]
     assert [len(number) for number in point] == [expected["size"]] * len(point), key
     assert spki(pem).find(b"".join(point)) > 0, "aik_pub is another key"
-    assert [ALG_NAMES[bank["algorithm"]] for bank in sent["pcrs"]] == list(banks)
+    assert [HASHES[bank["algorithm"]] for bank in sent["pcrs"]] == list(banks)
     judge_quote(it, decode(sent["quote"]), decode(sent["signature"]), pem, banks)
     return claims
 
