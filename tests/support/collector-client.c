@@ -4,6 +4,10 @@
  *     ping | info | pid | reopen
  *     report HEX              a VBS report for these bytes
  *     quote HEX [DIRECTORY]   DIRECTORY gets attest, signature, aik-public, aik-certificate, TCG, IMA
+ *     certify HEX             a quote for these bytes with keys certified over them
+ *     sign HEX                of a digest, by the request key
+ *     ek ALGORITHM            the endorsement key
+ *     activate HEX HEX        TPM2B_ID_OBJECT, TPM2B_ENCRYPTED_SECRET
  *
  * A quote is verified with lib/tcg before it is shown. */
 #include <getopt.h>
@@ -177,6 +181,52 @@ static Err *show_report(Collector *collector, const char *hex) {
         return show(json);
 }
 
+static Err *show_certified(Collector *collector, const char *hex) {
+        _cleanup_(evidence_freep) Evidence *evidence = NULL;
+        _cleanup_json_ Json *json = NULL;
+        _cleanup_bytes_ Bytes challenge = {};
+        TRY(hex_decode(span_from_string(hex), "the challenge", &challenge));
+        TRY(collector_quote(collector, bytes_span(&challenge), bytes_span(&challenge), &evidence));
+        TRY(json_new_object(&json));
+        TRY(json_add_hex(json, "aik_name", bytes_span(&evidence->aik_name)));
+        TRY(json_add_hex(json, "public", bytes_span(&evidence->request_key.public)));
+        TRY(json_add_hex(json, "certification", bytes_span(&evidence->request_key.certification)));
+        TRY(json_add_hex(json, "signature", bytes_span(&evidence->request_key.signature)));
+        return show(json);
+}
+
+static Err *show_signature(Collector *collector, const char *hex) {
+        _cleanup_json_ Json *json = NULL;
+        _cleanup_bytes_ Bytes digest = {}, signature = {};
+        TRY(hex_decode(span_from_string(hex), "the digest", &digest));
+        TRY(collector_sign(collector, bytes_span(&digest), &signature));
+        TRY(json_new_object(&json));
+        TRY(json_add_hex(json, "signature", bytes_span(&signature)));
+        return show(json);
+}
+
+static Err *show_endorsement_key(Collector *collector, const char *algorithm) {
+        _cleanup_(collector_endorsement_done) CollectorEndorsement key = {};
+        _cleanup_json_ Json *json = NULL;
+        TRY(collector_get_endorsement_key(collector, algorithm, &key));
+        TRY(json_new_object(&json));
+        TRY(json_add_hex(json, "public", bytes_span(&key.ek_public)));
+        TRY(json_add_hex(json, "certificate", bytes_span(&key.ek_certificate)));
+        TRY(json_add_string(json, "origin", key.ek_origin));
+        return show(json);
+}
+
+static Err *show_activation(Collector *collector, const char *object_hex, const char *secret_hex) {
+        _cleanup_json_ Json *json = NULL;
+        _cleanup_bytes_ Bytes object = {}, encrypted = {}, secret = {};
+        TRY(hex_decode(span_from_string(object_hex), "the object", &object));
+        TRY(hex_decode(span_from_string(secret_hex), "the secret", &encrypted));
+        TRY(collector_activate_credential(collector, bytes_span(&object), bytes_span(&encrypted), &secret));
+        TRY(json_new_object(&json));
+        TRY(json_add_hex(json, "secret", bytes_span(&secret)));
+        return show(json);
+}
+
 static Err *show_keep(Collector *collector) {
         _cleanup_json_ Json *json = NULL;
         BootAttestationState state;
@@ -230,6 +280,15 @@ static Err *obey(const CollectorOptions *options, Collector **collector, char *l
                 return show_quote(*collector, string_equal(hex, "-") ? "" : hex, strtok_r(NULL, " \n", &rest));
         if (string_equal(verb, "report") && hex)
                 return show_report(*collector, hex);
+        if (string_equal(verb, "certify") && hex)
+                return show_certified(*collector, hex);
+        if (string_equal(verb, "sign") && hex)
+                return show_signature(*collector, hex);
+        if (string_equal(verb, "ek") && hex)
+                return show_endorsement_key(*collector, hex);
+        const char *secret = strtok_r(NULL, " \n", &rest);
+        if (string_equal(verb, "activate") && hex && secret)
+                return show_activation(*collector, hex, secret);
         return err_new(ERR_INVALID_ARGUMENT, "unknown line");
 }
 
