@@ -29,6 +29,10 @@ static const struct {
         [FAULT_NO_POLICY] = { "no-policy", VALUE_NONE, 0, 0, ": attest/Tpm as on a provider without a TPM policy" },
         [FAULT_CLOCK_OFFSET] = { "clock-offset", VALUE_NUMBER, -86400 * 3650, 86400 * 3650, "=SEC: shift the Date header and the token's times" },
         [FAULT_RESET] = { "reset", VALUE_NONE, 0, 0, ": reset the connection instead of answering" },
+        [FAULT_ROTATE_KEYS] = { "rotate-keys", VALUE_NONE, 0, 0, ": before the answer, change the key that signs TPM tokens; the old one is gone" },
+        [FAULT_CHUNKED] = { "chunked", VALUE_NONE, 0, 0, ": send the answer in chunks, without Content-Length" },
+        [FAULT_CONTINUE_LATENCY] = { "continue-latency", VALUE_NUMBER, 0, 3600 * 1000, "=MSEC: say 100 Continue this much later to who expects it" },
+        [FAULT_EXPECTATION_FAILED] = { "expectation-failed", VALUE_NONE, 0, 0, ": answer Expect: 100-continue with status 417" },
 };
 
 static const char *const forgeries[_FORGERY_MAX] = {
@@ -64,6 +68,8 @@ static const struct {
         { "openid", FAULT_AT_OPENID },
         { "init", FAULT_AT_INIT },
         { "request", FAULT_AT_REQUEST },
+        { "authority", FAULT_AT_AUTHORITY },
+        { "imds", FAULT_AT_IMDS },
 };
 
 static Err *parse_number(const char *text, const char *what, int64_t min, int64_t max, int64_t *ret) {
@@ -89,7 +95,7 @@ static Err *parse_where(char **text, unsigned *ret) {
                         *text = colon + 1;
                         return NULL;
                 }
-        return err_new(ERR_INVALID_ARGUMENT, "fault: \"%s\" is none of certs, openid, init, request", *text);
+        return err_new(ERR_INVALID_ARGUMENT, "fault: \"%s\" is none of certs, openid, init, request, authority, imds", *text);
 }
 
 static Err *parse_forgery(const char *text, int64_t *ret) {
@@ -125,18 +131,30 @@ static char *cut_behind(char *text, char mark) {
         return found + 1;
 }
 
+/* "3" answers or "30s". */
+static Err *parse_extent(char *text, Fault *fault) {
+        int64_t number;
+        size_t size = strlen(text);
+        bool is_time = size > 0 && text[size - 1] == 's';
+        if (is_time)
+                text[size - 1] = '\0';
+        TRY(parse_number(text, is_time ? "fault seconds" : "fault count", 1, is_time ? 86400 : INT32_MAX, &number));
+        if (is_time)
+                fault->for_usec = (uint64_t) number * USEC_PER_SEC;
+        else
+                fault->left = (uint64_t) number;
+        return NULL;
+}
+
 Err *fault_parse(Span text, Fault *ret) {
         _cleanup_free_ char *copy = NULL;
         TRY(string_copy_span(text, &copy));
         Fault fault = { .left = UINT64_MAX };
         char *rest = copy;
         TRY(parse_where(&rest, &fault.where));
-        const char *count = cut_behind(rest, '@');
-        if (count) {
-                int64_t left;
-                TRY(parse_number(count, "fault count", 1, INT32_MAX, &left));
-                fault.left = (uint64_t) left;
-        }
+        char *count = cut_behind(rest, '@');
+        if (count)
+                TRY(parse_extent(count, &fault));
         const char *value = cut_behind(rest, '=');
         unsigned name = 0;
         while (name < _FAULT_NAME_MAX && !string_equal(rest, kinds[name].name))
@@ -162,7 +180,7 @@ static bool is_separator(uint8_t c) {
 }
 
 Err *faults_replace(Faults *faults, Span text) {
-        Faults fresh = {};
+        Faults fresh = { .now_usec = faults->now_usec };
         for (size_t i = 0; i < text.size;) {
                 size_t start = i;
                 while (i < text.size && !is_separator(text.data[i]))
@@ -176,10 +194,19 @@ Err *faults_replace(Faults *faults, Span text) {
         return NULL;
 }
 
+/* Whether a fault with an end is still in force; the first to ask sets the end. */
+static bool fault_lasts(Fault *fault, uint64_t now_usec) {
+        if (fault->for_usec == 0)
+                return true;
+        if (fault->end_usec == 0)
+                fault->end_usec = now_usec + fault->for_usec;
+        return now_usec < fault->end_usec;
+}
+
 bool fault_take(Faults *faults, FaultName name, FaultWhere where, int64_t *ret_value) {
         for (size_t i = 0; i < faults->n; i++) {
                 Fault *fault = &faults->list[i];
-                if (fault->name != name || !(fault->where & where) || fault->left == 0)
+                if (fault->name != name || !(fault->where & where) || fault->left == 0 || !fault_lasts(fault, faults->now_usec))
                         continue;
                 if (fault->left != UINT64_MAX)
                         fault->left--;
@@ -214,15 +241,17 @@ Err *fault_to_string(const Fault *fault, char **ret) {
                 snprintf(value, sizeof(value), "=%" PRId64, fault->value);
                 break;
         }
-        if (fault->left != UINT64_MAX)
+        if (fault->for_usec > 0)
+                snprintf(count, sizeof(count), "@%" PRIu64 "s", fault->for_usec / USEC_PER_SEC);
+        else if (fault->left != UINT64_MAX)
                 snprintf(count, sizeof(count), "@%" PRIu64, fault->left);
         const char *where = where_name(fault->where);
         return string_format(ret, "%s%s%s%s%s", where ? where : "", where ? ":" : "", kinds[fault->name].name, value, count);
 }
 
 void fault_print_help(FILE *file) {
-        fputs("Faults: [WHERE:]NAME[=VALUE][@N]; WHERE is certs, openid, init or request (default: all of them), N the number of\n"
-              "answers to spoil (default: all). PUT /fault with a list of them replaces the list at run time, an empty one ends\n"
+        fputs("Faults: [WHERE:]NAME[=VALUE][@N|@Ns]; WHERE is certs, openid, init, request, authority or imds (default: all of them),\n"
+              "N the number of answers to spoil, or of seconds from the first on (default: all). PUT /fault with a list of them replaces the list at run time, an empty one ends\n"
               "all of them; GET /fault shows what is left.\n", file);
         for (unsigned i = 0; i < _FAULT_NAME_MAX; i++)
                 fprintf(file, "  %s%s\n", kinds[i].name, kinds[i].help);

@@ -1,7 +1,7 @@
 /* Misbehaviour on request: which faults are switched on, and for how many answers.
  *
- * A specification is [WHERE:]NAME[=VALUE][@N]. WHERE limits it to one kind of answer (certs, openid, init, request); @N limits it to the
- * next N answers that it touches. A client that meets every one of these with a named error, and none with a belief, is a good client. */
+ * A specification is [WHERE:]NAME[=VALUE][@N|@Ns]. WHERE limits it to one kind of answer (certs, openid, init, request, authority, imds); @N limits it
+ * to the next N answers that it touches, @Ns to N seconds from the first of them on. A client that meets every one of these with a named error, and none with a belief, is a good client. */
 #pragma once
 
 #include <stdio.h>
@@ -15,7 +15,9 @@ typedef enum FaultWhere {
         FAULT_AT_INIT = 4,      /* attest/Tpm answered with a challenge */
         FAULT_AT_REQUEST = 8,   /* attest/Tpm answered with a report */
         FAULT_AT_OTHER = 16,
-        FAULT_ANYWHERE = 31,
+        FAULT_AT_AUTHORITY = 32,
+        FAULT_AT_IMDS = 64,
+        FAULT_ANYWHERE = 127,
 } FaultWhere;
 
 typedef enum FaultName {
@@ -36,6 +38,10 @@ typedef enum FaultName {
         FAULT_NO_POLICY,
         FAULT_CLOCK_OFFSET,
         FAULT_RESET,
+        FAULT_ROTATE_KEYS,
+        FAULT_CHUNKED,
+        FAULT_CONTINUE_LATENCY,
+        FAULT_EXPECTATION_FAILED,
         _FAULT_NAME_MAX,
 } FaultName;
 
@@ -73,11 +79,14 @@ typedef struct Fault {
         unsigned where;    /* set of FaultWhere */
         int64_t value;     /* Forgery, HTTP status, seconds or milliseconds, as name has it */
         uint64_t left;     /* answers still to be spoilt; UINT64_MAX: all */
+        uint64_t for_usec; /* how long from the first answer on; 0: no matter */
+        uint64_t end_usec; /* when that is over; 0: it has not begun */
 } Fault;
 
 typedef struct Faults {
         Fault list[FAULTS_MAX];
         size_t n;
+        uint64_t now_usec; /* monotonic: of the request that is being answered */
 } Faults;
 
 /* One specification. Error: INVALID_ARGUMENT naming the part that is wrong. */

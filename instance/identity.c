@@ -18,6 +18,7 @@ Identity *identity_free(Identity *identity) {
         ca_identity_done(&identity->tls);
         ca_identity_done(&identity->instance);
         ca_identity_done(&identity->aik_ca);
+        ca_identity_done(&identity->authority);
         for (size_t i = 0; i < IDENTITY_CHAIN_SIZE; i++)
                 ca_identity_done(&identity->token_chain[i]);
         bytes_erase(&identity->context_key);
@@ -48,6 +49,13 @@ static Err *load_tls(Identity *identity, const char *directory, int64_t now_sec)
         return ca_state_identity(directory, "tls", &tls, now_sec, &identity->tls);
 }
 
+static CaCertificate leaf_wanted(const CaIdentity *intermediate, int64_t now_sec) {
+        return (CaCertificate) {
+                .common_name = "attest-instance token signer", .usages = TOKEN_SIGNING_USAGE,
+                .not_before = now_sec - 86400, .not_after = now_sec + 10 * YEAR, .issuer = intermediate,
+        };
+}
+
 static Err *load_token_chain(Identity *identity, const char *directory, int64_t now_sec) {
         CaIdentity *leaf = &identity->token_chain[0], *intermediate = &identity->token_chain[1], *root = &identity->token_chain[2];
         CaCertificate wanted = {
@@ -58,10 +66,7 @@ static Err *load_token_chain(Identity *identity, const char *directory, int64_t 
         wanted.not_after = now_sec + 15 * YEAR;
         wanted.issuer = root;
         TRY(ca_state_identity(directory, "token-intermediate", &wanted, now_sec, intermediate));
-        wanted = (CaCertificate) {
-                .common_name = "attest-instance token signer", .usages = TOKEN_SIGNING_USAGE,
-                .not_before = now_sec - 86400, .not_after = now_sec + 10 * YEAR, .issuer = intermediate,
-        };
+        wanted = leaf_wanted(intermediate, now_sec);
         TRY(ca_state_identity(directory, "token-leaf", &wanted, now_sec, leaf));
         return x509_thumbprint(leaf->certificate, &identity->token_kid);
 }
@@ -89,6 +94,28 @@ Err *identity_load(const char *directory, const char *url, int64_t now_sec, Iden
         TRY(err_wrap(load_token_chain(identity, directory, now_sec), "loading the token signing chain"));
         TRY(err_wrap(load_others(identity, directory, now_sec), "loading the instance's keys"));
         *ret = steal_ptr(&identity);
+        return NULL;
+}
+
+Err *identity_load_authority(Identity *identity, const char *directory, int64_t now_sec) {
+        CaCertificate wanted = {
+                .common_name = "attest-instance token authority", .not_before = now_sec - 86400, .not_after = now_sec + 10 * YEAR,
+        };
+        return err_wrap(ca_state_identity(directory, "authority", &wanted, now_sec, &identity->authority), "loading the token authority's key");
+}
+
+Err *identity_rotate(Identity *identity, int64_t now_sec) {
+        _cleanup_ca_identity_ CaIdentity fresh = {};
+        _cleanup_free_ char *kid = NULL;
+        CaCertificate wanted = leaf_wanted(&identity->token_chain[1], now_sec);
+        TRY(ca_key_generate(CA_KEY_BITS, &fresh.key));
+        TRY(ca_certificate_issue(&wanted, fresh.key, &fresh.certificate));
+        TRY(x509_thumbprint(fresh.certificate, &kid));
+        ca_identity_done(&identity->token_chain[0]);
+        identity->token_chain[0] = fresh;
+        fresh = (CaIdentity) {};
+        free(identity->token_kid);
+        identity->token_kid = steal_ptr(&kid);
         return NULL;
 }
 

@@ -12,9 +12,17 @@
 
 #define EXIT_USAGE 2
 
-static Err *make_url(const Options *options, uint16_t port, char **ret) {
-        bool is_v6 = string_equal(options->host, "::1");
-        return string_format(ret, "https://%s%s%s:%u", is_v6 ? "[" : "", options->host, is_v6 ? "]" : "", port);
+static Err *make_url(const char *scheme, const char *host, uint16_t port, char **ret) {
+        bool is_v6 = string_equal(host, "::1");
+        return string_format(ret, "%s://%s%s%s:%u", scheme, is_v6 ? "[" : "", host, is_v6 ? "]" : "", port);
+}
+
+static Err *start_metadata(const Options *options, Server *server, char **ret_url) {
+        _cleanup_close_ int fd = -1;
+        uint16_t port;
+        TRY(server_listen(options->imds_host, options->imds_port, &fd, &port));
+        TRY(make_url("http", options->imds_host, port, ret_url));
+        return server_add_metadata(server, steal_fd(&fd));
 }
 
 /* SIGTERM and SIGINT are blocked in all threads and waited for here. */
@@ -37,20 +45,24 @@ static Err *run(const Options *options) {
         _cleanup_(service_freep) Service *service = NULL;
         _cleanup_(server_freep) Server *server = NULL; /* ends first */
         _cleanup_close_ int fd = -1;
-        _cleanup_free_ char *url = NULL;
+        _cleanup_free_ char *url = NULL, *imds_url = NULL;
         uint16_t port;
         TRY(server_listen(options->host, options->port, &fd, &port));
-        TRY(make_url(options, port, &url));
+        TRY(make_url("https", options->host, port, &url));
         TRY(identity_load(options->state, url, time(NULL), &identity));
         ServiceOptions service_options = options->service;
         if (service_options.mode == SERVICE_MODE_ISOLATED && !service_options.policy_signers) {
                 TRY(policy_signers_make_first(options->state, time(NULL), &first_signers));
                 service_options.policy_signers = first_signers;
         }
+        if (options->applications)
+                TRY(identity_load_authority(identity, options->state, time(NULL)));
         TRY(service_new(identity, &service_options, &service));
         service->faults = options->faults;
         TRY(server_start(steal_fd(&fd), service, options->body_max, &server));
-        if (printf("READY url=%s\n", url) < 0 || fflush(stdout) != 0)
+        if (options->imds_host)
+                TRY(start_metadata(options, server, &imds_url));
+        if (printf("READY url=%s\n", url) < 0 || (imds_url && printf("IMDS url=%s\n", imds_url) < 0) || fflush(stdout) != 0)
                 return err_new_errno(ERR_IO, errno, "saying READY");
         return wait_for_end(&signals);
 }

@@ -8,6 +8,9 @@ void options_done(Options *options) {
         free(options->host);
         free(options->state);
         free(options->capture);
+        free(options->imds_host);
+        free(options->arc_directory);
+        applications_free(options->applications);
         sk_X509_pop_free(options->service.aik_roots, X509_free);
         sk_X509_pop_free(options->service.ek_roots, X509_free);
         sk_X509_pop_free(options->service.policy_signers, X509_free);
@@ -26,21 +29,21 @@ static Err *parse_unsigned(const char *name, const char *text, int base, uint64_
 }
 
 /* HOST:PORT or [::1]:PORT. The private keys of an instance lie in a folder and its faults are open to all: so loopback only. */
-static Err *parse_listen(const char *text, Options *options) {
+static Err *parse_listen(const char *name, const char *text, char **host_out, uint16_t *port_out) {
         const char *colon = strrchr(text, ':');
         uint64_t port;
         if (!colon)
-                return err_new(ERR_INVALID_ARGUMENT, "--listen: \"%s\" has no port", text);
-        TRY(parse_unsigned("listen", colon + 1, 10, UINT16_MAX, &port));
+                return err_new(ERR_INVALID_ARGUMENT, "--%s: \"%s\" has no port", name, text);
+        TRY(parse_unsigned(name, colon + 1, 10, UINT16_MAX, &port));
         Span host = span_make(text, (size_t) (colon - text));
         if (host.size > 2 && host.data[0] == '[' && host.data[host.size - 1] == ']')
                 host = span_make(host.data + 1, host.size - 2);
         if (!span_equal_string(host, "127.0.0.1") && !span_equal_string(host, "::1") && !span_equal_string(host, "localhost"))
-                return err_new(ERR_INVALID_ARGUMENT, "--listen: \"%.*s\" is none of 127.0.0.1, [::1], localhost", (int) host.size,
+                return err_new(ERR_INVALID_ARGUMENT, "--%s: \"%.*s\" is none of 127.0.0.1, [::1], localhost", name, (int) host.size,
                                (const char *) host.data);
-        options->port = (uint16_t) port;
-        free(steal_ptr(&options->host));
-        return string_copy_span(host, &options->host);
+        *port_out = (uint16_t) port;
+        free(steal_ptr(host_out));
+        return string_copy_span(host, host_out);
 }
 
 static Err *add_certificates(const char *path, STACK_OF(X509) **certificates) {
@@ -57,7 +60,7 @@ static Err *add_certificates(const char *path, STACK_OF(X509) **certificates) {
 }
 
 enum { OPTION_LISTEN = 256, OPTION_STATE, OPTION_MODE, OPTION_FAULT, OPTION_TRUST_EK_CA, OPTION_AIK_ROOT, OPTION_PCR_MASK,
-       OPTION_LIFETIME, OPTION_BODY_MAX, OPTION_CAPTURE, OPTION_POLICY_SIGNER, OPTION_HELP, OPTION_VERSION };
+       OPTION_LIFETIME, OPTION_BODY_MAX, OPTION_CAPTURE, OPTION_POLICY_SIGNER, OPTION_APPLICATIONS, OPTION_IMDS, OPTION_ARC_TOKENS, OPTION_HELP, OPTION_VERSION };
 
 static const struct option table[] = {
         { "listen", required_argument, NULL, OPTION_LISTEN },
@@ -70,6 +73,9 @@ static const struct option table[] = {
         { "required-pcr-mask", required_argument, NULL, OPTION_PCR_MASK },
         { "token-lifetime", required_argument, NULL, OPTION_LIFETIME },
         { "body-max", required_argument, NULL, OPTION_BODY_MAX },
+        { "applications", required_argument, NULL, OPTION_APPLICATIONS },
+        { "imds", required_argument, NULL, OPTION_IMDS },
+        { "arc-tokens", required_argument, NULL, OPTION_ARC_TOKENS },
         { "capture", required_argument, NULL, OPTION_CAPTURE },
         { "help", no_argument, NULL, OPTION_HELP },
         { "version", no_argument, NULL, OPTION_VERSION },
@@ -94,7 +100,7 @@ static Err *parse_number_option(int option, const char *argument, Options *optio
 static Err *parse_option(int option, const char *argument, const char *word, Options *options) {
         switch (option) {
         case OPTION_LISTEN:
-                return parse_listen(argument, options);
+                return parse_listen("listen", argument, &options->host, &options->port);
         case OPTION_STATE:
                 free(steal_ptr(&options->state));
                 TRY(string_copy(argument, &options->state));
@@ -114,6 +120,18 @@ static Err *parse_option(int option, const char *argument, const char *word, Opt
                 free(steal_ptr(&options->capture));
                 TRY(string_copy(argument, &options->capture));
                 options->service.capture = options->capture;
+                return NULL;
+        case OPTION_IMDS:
+                return parse_listen("imds", argument, &options->imds_host, &options->imds_port);
+        case OPTION_APPLICATIONS:
+                options->applications = applications_free(options->applications);
+                TRY(err_wrap(applications_read(argument, &options->applications), "--applications"));
+                options->service.applications = options->applications;
+                return NULL;
+        case OPTION_ARC_TOKENS:
+                free(steal_ptr(&options->arc_directory));
+                TRY(string_copy(argument, &options->arc_directory));
+                options->service.arc_directory = options->arc_directory;
                 return NULL;
         case OPTION_PCR_MASK:
         case OPTION_LIFETIME:
@@ -150,6 +168,8 @@ Err *options_parse(int argc, char **argv, Options *ret) {
                 return err_new(ERR_INVALID_ARGUMENT, "--listen and --state are needed");
         if (options.service.policy_signers && options.service.mode != SERVICE_MODE_ISOLATED)
                 return err_new(ERR_INVALID_ARGUMENT, "--policy-signer is for --mode isolated, the others have no policy signers");
+        if ((options.imds_host || options.arc_directory) && !options.applications)
+                return err_new(ERR_INVALID_ARGUMENT, "--imds and --arc-tokens need --applications");
         *ret = options;
         options = (Options) {};
         return NULL;
@@ -170,6 +190,9 @@ void options_print_help(FILE *file) {
               "  --required-pcr-mask HEX   PCRs that one quoted bank must have (default ffffff: 0-23)\n"
               "  --token-lifetime SEC      exp - iat of tokens (default 86400, as the service)\n"
               "  --body-max MIB            largest request (default 64)\n"
+              "  --applications FILE       tenants, applications, secrets, roles (JSON): there is a token authority, and tokens are needed\n"
+              "  --imds HOST:PORT          metadata endpoints in plain HTTP: managed identities of IMDS, App Service, Arc\n"
+              "  --arc-tokens DIR          folder for the key files of Arc's challenges\n"
               "  --capture DIR             keep the body of every attest/Tpm request in DIR, as 000001.json …\n"
               "  --fault SPEC              misbehave; may be repeated\n"
               "  --help, --version\n\n", file);

@@ -11,6 +11,10 @@ typedef struct Options {
         uint16_t port;           /* 0: any */
         char *state;
         char *capture;           /* NULL: none */
+        char *imds_host;         /* where metadata is asked for; NULL: nowhere */
+        uint16_t imds_port;
+        char *arc_directory;     /* NULL: none */
+        Applications *applications;  /* NULL: none */
         ServiceOptions service;  /* aik_roots, ek_roots and policy_signers are owned here */
         Faults faults;
         uint64_t body_max;

@@ -25,8 +25,14 @@
 #define IDLE_TIMEOUT_SEC 120u
 #define SERVER_NAME "Kestrel"   /* as recorded */
 
+typedef struct Listener {
+        Server *server;
+        struct MHD_Daemon *daemon;   /* NULL: none */
+        bool is_metadata;
+} Listener;
+
 struct Server {
-        struct MHD_Daemon *daemon;
+        Listener main, metadata;
         Service *service;
         int stop_fd;       /* readable as soon as the server is to end: wakes answers that wait */
         uint64_t body_max;
@@ -37,7 +43,7 @@ struct Server {
 /* One request while its body comes in. */
 typedef struct Call {
         Writer body;
-        bool too_large, refused;
+        bool too_large, refused;   /* refused: answered before the body came */
 } Call;
 
 /* An answer that libmicrohttpd reads piece by piece. */
@@ -101,6 +107,10 @@ static enum MHD_Result add_headers(struct MHD_Response *response, const ServiceR
         strftime(date, sizeof(date), "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&now, &tm));
         make_request_id(reply->short_id, id, sizeof(id));
         if (reply->retry_after && MHD_add_response_header(response, "Retry-After", reply->retry_after) != MHD_YES)
+                return MHD_NO;
+        if (reply->no_store && MHD_add_response_header(response, "Cache-Control", "no-store") != MHD_YES)
+                return MHD_NO;
+        if (reply->authenticate && MHD_add_response_header(response, "WWW-Authenticate", reply->authenticate) != MHD_YES)
                 return MHD_NO;
         return MHD_add_response_header(response, "Content-Type", reply->content_type) == MHD_YES &&
                                MHD_add_response_header(response, "Date", date) == MHD_YES &&
@@ -193,17 +203,62 @@ static void take_body(const Server *server, Call *call, const char *data, size_t
         }
 }
 
+static ServiceRequest make_request(struct MHD_Connection *connection, const char *method, const char *path, bool is_metadata) {
+        enum MHD_ValueKind header = MHD_HEADER_KIND, query = MHD_GET_ARGUMENT_KIND;
+        const char *resource_id = MHD_lookup_connection_value(connection, query, "msi_res_id");
+        const char *object_id = MHD_lookup_connection_value(connection, query, "object_id");
+        return (ServiceRequest) {
+                .method = method,
+                .path = path,
+                .api_version = MHD_lookup_connection_value(connection, query, "api-version"),
+                .authorization = MHD_lookup_connection_value(connection, header, MHD_HTTP_HEADER_AUTHORIZATION),
+                .content_type = MHD_lookup_connection_value(connection, header, MHD_HTTP_HEADER_CONTENT_TYPE),
+                .metadata = {
+                        .is_metadata = is_metadata,
+                        .header = MHD_lookup_connection_value(connection, header, "Metadata"),
+                        .forwarded_for = MHD_lookup_connection_value(connection, header, "X-Forwarded-For"),
+                        .identity_header = MHD_lookup_connection_value(connection, header, "X-IDENTITY-HEADER"),
+                        .resource = MHD_lookup_connection_value(connection, query, "resource"),
+                        .client_id = MHD_lookup_connection_value(connection, query, "client_id"),
+                        /* App Service has other names for the two */
+                        .object_id = object_id ? object_id : MHD_lookup_connection_value(connection, query, "principal_id"),
+                        .resource_id = resource_id ? resource_id : MHD_lookup_connection_value(connection, query, "mi_res_id"),
+                },
+                .now_sec = time(NULL),
+                .monotonic_usec = monotonic_usec(),
+        };
+}
+
+/* The headers are there, the body is not. Who expects 100 Continue gets it as soon as this returns without an answer. */
+static enum MHD_Result handle_expectation(Server *server, struct MHD_Connection *connection, const ServiceRequest *request, Call *call) {
+        const char *expected = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, MHD_HTTP_HEADER_EXPECT);
+        if (!expected)
+                return MHD_YES;
+        pthread_mutex_lock(&server->lock);
+        uint64_t latency_msec = service_continue_latency(server->service, request, &call->refused);
+        pthread_mutex_unlock(&server->lock);
+        if (latency_msec > 0 && !wait_for_latency(server, latency_msec))
+                return MHD_NO;
+        if (!call->refused)
+                return MHD_YES;
+        ServiceReply reply = { .status = MHD_HTTP_EXPECTATION_FAILED, .content_type = "text/plain", .date_sec = request->now_sec };
+        log_reply(request->method, request->path, &reply);
+        return send_reply(server, connection, &reply);
+}
+
 /* libmicrohttpd calls this once for the headers, once for each piece of the body, once at the end. */
 static enum MHD_Result handle_access(void *closure, struct MHD_Connection *connection, const char *path, const char *method,
                                      const char *version, const char *data, size_t *data_size, void **state) {
-        Server *server = closure;
+        const Listener *listener = closure;
+        Server *server = listener->server;
         Call *call = *state;
+        ServiceRequest request = make_request(connection, method, path, listener->is_metadata);
         if (!call) {
                 call = *state = calloc(1, sizeof(*call));
                 if (!call)
                         return MHD_NO;
                 call->refused = declares_too_much(server, connection);
-                return call->refused ? refuse_large(server, connection, method, path) : MHD_YES;
+                return call->refused ? refuse_large(server, connection, method, path) : handle_expectation(server, connection, &request, call);
         }
         if (*data_size > 0) {
                 take_body(server, call, data, *data_size);
@@ -220,14 +275,7 @@ static enum MHD_Result handle_access(void *closure, struct MHD_Connection *conne
                 err_free(error);
                 return MHD_NO;
         }
-        ServiceRequest request = {
-                .method = method,
-                .path = path,
-                .api_version = MHD_lookup_connection_value(connection, MHD_GET_ARGUMENT_KIND, "api-version"),
-                .body = bytes_span(&body),
-                .now_sec = time(NULL),
-                .monotonic_usec = monotonic_usec(),
-        };
+        request.body = bytes_span(&body);
         return answer(server, connection, &request);
 }
 
@@ -257,6 +305,37 @@ Err *server_listen(const char *host, uint16_t port, int *ret_fd, uint16_t *ret_p
         return NULL;
 }
 
+/* Takes fd, also on failure. */
+static Err *listener_start(Listener *listener, int steal_fd, Server *server) {
+        _cleanup_close_ int fd = steal_fd;
+        unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+        struct MHD_OptionItem tls[] = {
+                { MHD_OPTION_HTTPS_MEM_KEY, 0, server->tls_key.data },
+                { MHD_OPTION_HTTPS_MEM_CERT, 0, server->tls_certificate.data },
+                { MHD_OPTION_END, 0, NULL },
+        };
+        struct MHD_OptionItem none[] = { { MHD_OPTION_END, 0, NULL } };
+        listener->server = server;
+        listener->daemon = MHD_start_daemon(
+                listener->is_metadata ? flags : flags | MHD_USE_TLS, 0, NULL, NULL, handle_access, listener,
+                MHD_OPTION_LISTEN_SOCKET, fd,
+                MHD_OPTION_ARRAY, listener->is_metadata ? none : tls,
+                MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
+                MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_SEC,
+                MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) 65536,
+                MHD_OPTION_NOTIFY_COMPLETED, request_completed, NULL,
+                MHD_OPTION_END);
+        if (!listener->daemon)
+                return err_new(ERR_INTERNAL, "libmicrohttpd does not start; is it built with TLS?");
+        fd = -1; /* closed by libmicrohttpd */
+        return NULL;
+}
+
+Err *server_add_metadata(Server *server, int steal_fd) {
+        server->metadata.is_metadata = true;
+        return listener_start(&server->metadata, steal_fd, server);
+}
+
 Err *server_start(int steal_listener, Service *service, uint64_t body_max, Server **ret) {
         _cleanup_close_ int fd = steal_listener;
         _cleanup_(server_freep) Server *server = calloc(1, sizeof(*server));
@@ -270,20 +349,7 @@ Err *server_start(int steal_listener, Service *service, uint64_t body_max, Serve
         pthread_mutex_init(&server->lock, NULL);
         TRY(ca_private_key_to_pem(service->identity->tls.key, &server->tls_key));
         TRY(ca_certificate_to_pem(service->identity->tls.certificate, &server->tls_certificate));
-        server->daemon = MHD_start_daemon(
-                MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC | MHD_USE_TLS | MHD_USE_ERROR_LOG, 0,
-                NULL, NULL, handle_access, server,
-                MHD_OPTION_LISTEN_SOCKET, fd,
-                MHD_OPTION_HTTPS_MEM_KEY, (const char *) server->tls_key.data,
-                MHD_OPTION_HTTPS_MEM_CERT, (const char *) server->tls_certificate.data,
-                MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MAX,
-                MHD_OPTION_CONNECTION_TIMEOUT, IDLE_TIMEOUT_SEC,
-                MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) 65536,
-                MHD_OPTION_NOTIFY_COMPLETED, request_completed, NULL,
-                MHD_OPTION_END);
-        if (!server->daemon)
-                return err_new(ERR_INTERNAL, "libmicrohttpd does not start; is it built with TLS?");
-        fd = -1; /* closed by libmicrohttpd */
+        TRY(listener_start(&server->main, steal_fd(&fd), server));
         *ret = steal_ptr(&server);
         return NULL;
 }
@@ -293,8 +359,10 @@ Server *server_free(Server *server) {
                 return NULL;
         if (server->stop_fd >= 0)
                 (void) !eventfd_write(server->stop_fd, 1);
-        if (server->daemon)
-                MHD_stop_daemon(server->daemon);
+        if (server->metadata.daemon)
+                MHD_stop_daemon(server->metadata.daemon);
+        if (server->main.daemon)
+                MHD_stop_daemon(server->main.daemon);
         fd_closep(&server->stop_fd);
         pthread_mutex_destroy(&server->lock);
         bytes_erase(&server->tls_key);

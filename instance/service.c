@@ -33,7 +33,7 @@ static Err *collect_roots(Service *service) {
         return NULL;
 }
 
-Err *service_new(const Identity *identity, const ServiceOptions *options, Service **ret) {
+Err *service_new(Identity *identity, const ServiceOptions *options, Service **ret) {
         _cleanup_(service_freep) Service *service = calloc(1, sizeof(*service));
         if (!service)
                 return err_oom();
@@ -46,6 +46,10 @@ Err *service_new(const Identity *identity, const ServiceOptions *options, Servic
         bool is_isolated = options->mode == SERVICE_MODE_ISOLATED;
         TRY(policy_signers_load(is_isolated ? options->state : NULL, is_isolated ? options->policy_signers : NULL, &service->signers));
         TRY(forger_init(&service->forger, identity->url));
+        service->imds.arc_directory = options->arc_directory;
+        if (options->applications)
+                TRY(authority_new(identity, options->applications, &service->authority));
+        service->imds.authority = service->authority;
         TRY(report_policy_text(options->required_pcrs, options->token_lifetime_sec, &policy));
         TRY(report_policy_hash(policy, &service->policy_hash));
         *ret = steal_ptr(&service);
@@ -60,6 +64,8 @@ Service *service_free(Service *service) {
         policy_store_free(service->policies);
         policy_signers_free(service->signers);
         forger_done(&service->forger);
+        imds_done(&service->imds);
+        authority_free(service->authority);
         free(service->policy_hash);
         free(service);
         return NULL;
@@ -68,6 +74,7 @@ Service *service_free(Service *service) {
 void service_reply_done(ServiceReply *reply) {
         bytes_done(&reply->body);
         free(reply->retry_after);
+        free(reply->authenticate);
         free(reply->reason);
         *reply = (ServiceReply) {};
 }
@@ -145,6 +152,8 @@ static Err *handle_get(Service *service, const ServiceRequest *request, FaultWhe
         case FAULT_AT_INIT:
         case FAULT_AT_REQUEST:
         case FAULT_AT_OTHER:
+        case FAULT_AT_AUTHORITY:
+        case FAULT_AT_IMDS:
         case FAULT_ANYWHERE:
                 TRY(forger_lure(&service->forger, request->path, request->now_sec, &text));
                 break;
@@ -161,8 +170,66 @@ static Err *capture(Service *service, const ServiceRequest *request) {
         return err_wrap(file_write_atomic(path, request->body, 0600), "--capture");
 }
 
+/* The role that a request needs; 0: none. All of attest/Tpm, policies and certificates need one, the rest is public (SPEC of the service). */
+static unsigned role_needed(const ServiceRequest *request) {
+        if (strcasecmp(request->path, "/attest/Tpm") == 0)
+                return APPLICATION_READER;
+        if (!admin_is_responsible(request->path))
+                return 0;
+        return string_equal(request->method, "GET") ? APPLICATION_READER : APPLICATION_CONTRIBUTOR;
+}
+
+/* *ret_refused: reply says why. */
+static Err *authorize(const Service *service, const ServiceRequest *request, ServiceReply *reply, bool *ret_refused) {
+        unsigned role = role_needed(request);
+        *ret_refused = false;
+        if (!service->authority || role == 0)
+                return NULL;
+        Err *error = authority_check_bearer(service->authority, request->authorization, (ApplicationRole) role, request->now_sec);
+        if (!error)
+                return NULL;
+        *ret_refused = true;
+        free(steal_ptr(&reply->authenticate));
+        TRY(service_reply_error(reply, 401, "Unauthorized", error));
+        return string_copy(request->authorization ? "Bearer error=\"invalid_token\"" : "Bearer", &reply->authenticate);
+}
+
+/* Where faults strike, as far as it can be told before the request was looked into. */
+static unsigned place_of(const Service *service, const ServiceRequest *request) {
+        if (request->metadata.is_metadata)
+                return FAULT_AT_IMDS;
+        if (service->authority && authority_has_path(request->path))
+                return FAULT_AT_AUTHORITY;
+        if (strcasecmp(request->path, "/certs") == 0)
+                return FAULT_AT_CERTS;
+        if (strcasecmp(request->path, "/.well-known/openid-configuration") == 0)
+                return FAULT_AT_OPENID;
+        return strcasecmp(request->path, "/attest/Tpm") == 0 ? FAULT_AT_INIT | FAULT_AT_REQUEST : FAULT_AT_OTHER;
+}
+
+uint64_t service_continue_latency(Service *service, const ServiceRequest *request, bool *ret_refused) {
+        FaultWhere where = (FaultWhere) place_of(service, request);
+        int64_t latency_msec = 0;
+        service->faults.now_usec = request->monotonic_usec;
+        *ret_refused = fault_take(&service->faults, FAULT_EXPECTATION_FAILED, where, NULL);
+        (void) fault_take(&service->faults, FAULT_CONTINUE_LATENCY, where, &latency_msec);
+        return (uint64_t) latency_msec;
+}
+
 static Err *route(Service *service, const ServiceRequest *request, ServiceReply *reply, FaultWhere *ret_where) {
-        *ret_where = FAULT_AT_OTHER;
+        bool refused;
+        *ret_where = request->metadata.is_metadata ? FAULT_AT_IMDS : FAULT_AT_OTHER;
+        if (request->metadata.is_metadata)
+                return imds_handle(&service->imds, request, reply);
+        if (service->authority && authority_has_path(request->path)) {
+                *ret_where = FAULT_AT_AUTHORITY;
+                return authority_handle(service->authority, request, reply);
+        }
+        TRY(authorize(service, request, reply, &refused));
+        if (refused) {
+                *ret_where = (FaultWhere) place_of(service, request);
+                return NULL;
+        }
         if (strcasecmp(request->path, "/certs") == 0)
                 return handle_get(service, request, *ret_where = FAULT_AT_CERTS, reply);
         if (strcasecmp(request->path, "/.well-known/openid-configuration") == 0)
@@ -188,14 +255,17 @@ static Err *route(Service *service, const ServiceRequest *request, ServiceReply 
 Err *service_handle(Service *service, const ServiceRequest *request, ServiceReply *ret) {
         _cleanup_service_reply_ ServiceReply reply = { .status = 200, .content_type = "application/json; charset=utf-8" };
         reply.date_sec = request->now_sec;
-        if (string_equal(request->path, "/fault")) {
+        service->faults.now_usec = request->monotonic_usec;
+        if (string_equal(request->path, "/fault") && !request->metadata.is_metadata) {
                 TRY(handle_fault(service, request, &reply));
         } else {
                 ServiceRequest shifted = *request;
                 int64_t offset = 0;
-                if (fault_take(&service->faults, FAULT_CLOCK_OFFSET, FAULT_ANYWHERE, &offset))
+                FaultWhere where = (FaultWhere) place_of(service, request);
+                if (fault_take(&service->faults, FAULT_CLOCK_OFFSET, where, &offset))
                         shifted.now_sec += offset;
-                FaultWhere where;
+                if (fault_take(&service->faults, FAULT_ROTATE_KEYS, where, NULL))
+                        TRY(identity_rotate(service->identity, request->now_sec));
                 reply.date_sec = shifted.now_sec;
                 TRY(route(service, &shifted, &reply, &where));
                 TRY(spoil_reply(&service->faults, where, &reply));

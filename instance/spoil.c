@@ -15,6 +15,9 @@ static const struct {
 } errors[] = {
         { 401, "Unauthorized", "the request has no credential with a role on this instance" },
         { 403, "Forbidden", "the identity may not do this" },
+        { 404, "NotFound", "there is nothing here" },
+        { 408, "RequestTimeout", "the request took too long" },
+        { 410, "Gone", "the service is being updated" },
         { 429, "TooManyRequests", "there were too many requests" },
         { 500, "InternalServerError", "an internal error" },
         { 503, "ServiceUnavailable", "the service is temporarily unavailable" },
@@ -40,7 +43,13 @@ static Err *set_status(Faults *faults, FaultWhere where, unsigned status, Servic
                         code = errors[i].code;
                         message = errors[i].message;
                 }
-        TRY(service_reply_error(reply, status, code, err_new(ERR_SERVICE_REFUSED, "%s (a fault that was asked for)", message)));
+        Err *error = err_new(ERR_SERVICE_REFUSED, "%s (a fault that was asked for)", message);
+        if (where & FAULT_AT_AUTHORITY)
+                TRY(authority_reply_error(reply, status, status < 500 ? "invalid_request" : "temporarily_unavailable", error));
+        else if (where & FAULT_AT_IMDS)
+                TRY(imds_reply_error(reply, status, status < 500 ? "invalid_request" : "server_error", error));
+        else
+                TRY(service_reply_error(reply, status, code, error));
         return set_retry_after(faults, where, reply);
 }
 
@@ -79,7 +88,7 @@ static Err *fill(ServiceReply *reply, Span head, char c, size_t n, char close) {
 
 /* {"keys":1} for lists and metadata; attest/Tpm handles these two itself, inside its envelope. */
 static Err *spoil_first_member(Faults *faults, FaultWhere where, ServiceReply *reply) {
-        if (!(where & (FAULT_AT_CERTS | FAULT_AT_OPENID)))
+        if (!(where & (FAULT_AT_CERTS | FAULT_AT_OPENID | FAULT_AT_AUTHORITY | FAULT_AT_IMDS)))
                 return NULL;
         Span member = first_member(bytes_span(&reply->body));
         _cleanup_writer_ Writer writer = {};
@@ -126,6 +135,8 @@ Err *spoil_reply(Faults *faults, FaultWhere where, ServiceReply *reply) {
         if (fault_take(faults, FAULT_STATUS, where, &value))
                 return set_status(faults, where, (unsigned) value, reply);
         TRY(spoil_text(faults, where, reply));
+        if (fault_take(faults, FAULT_CHUNKED, where, NULL))
+                reply->chunked = true;
         reply->truncate = fault_take(faults, FAULT_TRUNCATED_BODY, where, NULL);
         return NULL;
 }

@@ -46,6 +46,15 @@ def vbs_payload(member):
 
 # target: list of (prefix, pattern below the vectors' folder, or the seed itself as bytes)
 SEEDS = {
+    "authority": [
+        (b"f", b"grant_type=client_credentials&client_id=c&client_secret=a%2Bb+%C3%A4&scope=https%3A%2F%2Fattest.azure.net%2F.default"),
+        (b"a", "jose/rfc/*.jwsc"),
+        (b"c", b'{"iss":"i","sub":"s","aud":["x","a"],"jti":"1","nbf":1699999999,"exp":1700000600}'),
+        (b"c", b'{"iss":"c","sub":"c","aud":"u","jti":"1","exp":1700000600}'),
+        (b"j", b'{"tenants":[{"id":"t","name":"n","applications":[{"client_id":"c","object_id":"o","roles":["reader"],"secrets":[{"value":"s","expires":5}],'
+               b'"federated":[{"issuer":"i","subject":"s","audience":"a","keys":[]}],"certificates":[]}],'
+               b'"managed_identities":[{"client_id":"m","object_id":"p","resource_id":"/r","system_assigned":true}]}],"identity_header":"h"}'),
+    ],
     "config": [(b"", file.read_bytes()) for file in sorted((ROOT / "tests/data/config").glob("*.conf"))],
     "boot-attestation": [
         (b"", b'{"format":"attestd-boot-attestation","version":1,"quote":"AQ","signature":"Ag","aik_public":"Aw","aik_certificate":"",'
