@@ -97,6 +97,8 @@ static Err *collect(EvidenceMaker *maker, void *userdata) {
         TRY(name_banks(&selection, &info->pcr_bank));
         TRY(read_counters(context, info));
         TRY(read_key(maker, info));
+        if (maker->config->request_key == REQUEST_KEY_TPM)
+                TRY(request_key_prepare(&maker->request_key, context));
         info->leftovers_flushed = context->n_leftovers;
         TRY(string_copy(maker->config->vbs_report, &info->vbs_report));
         *ret = steal_ptr(&info);

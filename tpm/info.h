@@ -1,4 +1,5 @@
-/* What GetInfo tells: the TPM, its banks, the attestation key. */
+/* What GetInfo tells: the TPM, its banks, the attestation key. Keys of our own that are not there yet are made then, because making them may take longer
+ * than a quote may. */
 #pragma once
 
 #include "collector/collector.h"

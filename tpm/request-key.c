@@ -1,6 +1,8 @@
 /* See request-key.h. TPM 2.0 Part 3 §18.2 (TPM2_Certify), §20.2 (TPM2_Sign), §14.3 (TPM2_RSA_Decrypt). */
 #include "tpm/request-key.h"
 
+#include <unistd.h>
+
 #include <tss2/tss2_mu.h>
 
 #include "tcg/aik.h"
@@ -57,6 +59,13 @@ static Err *read_public(TpmContext *context, ESYS_TR object, Bytes *ret) {
 Err *request_key_load(RequestKey *key, TpmContext *context, TpmObject *ret_object, Bytes *ret_public) {
         TRY(wrapped_key_obtain(&kind, key->path, context, ret_object, &key->notice));
         return err_wrap(read_public(context, ret_object->handle, ret_public), "reading the request key");
+}
+
+Err *request_key_prepare(RequestKey *key, TpmContext *context) {
+        _cleanup_tpm_object_ TpmObject object = TPM_OBJECT_NONE;
+        if (access(key->path, F_OK) == 0)
+                return NULL;
+        return wrapped_key_obtain(&kind, key->path, context, &object, &key->notice);
 }
 
 static Err *sign_natively(TpmContext *context, ESYS_TR object, Span digest, Bytes *ret) {

@@ -20,6 +20,8 @@ typedef struct RequestKey {
 Err *request_key_init(const char *state_directory, RequestKey *ret) _must_check_;
 void request_key_done(RequestKey *key);
 
+/* Makes the key where there is no file. That takes a slow TPM longer than a quote may, so it is done before one is asked for. */
+Err *request_key_prepare(RequestKey *key, TpmContext *context) _must_check_;
 /* Loads the key, making it first where there is none; see own-key.h. ret_object gets a transient object, *ret_public the TPMT_PUBLIC. */
 Err *request_key_load(RequestKey *key, TpmContext *context, TpmObject *ret_object, Bytes *ret_public) _must_check_;
 /* A PS256 signature with the loaded key over digest, verified. Errors: INVALID_ARGUMENT (no SHA-256 digest), those of the TPM. */

@@ -396,6 +396,19 @@ def token_of_restart(content):
         return token()
 
 
+def test_key_is_made_before_a_quote_is_asked_for():
+    """It may take a TPM minutes, which a quote has not."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(KEY_FILE)
+    with Daemon(fresh=True, wait=False, TPM_RequestKey="tpm", Schedule_OnStart="no"):
+        wait_until(lambda: os.path.exists(KEY_FILE), SLOW, KEY_FILE)
+        made = read(KEY_FILE)
+        assert token() is None
+        ask_for_renewal()
+        attestctl("wait", "--timeout", str(SLOW), check=0)
+        assert read(KEY_FILE) == made and jwk_spki(claims(token())["cnf"]["jwk"]) == parse_public(take_tpm2b(made)[0]).spki
+
+
 def test_missing_file_means_a_new_key():
     with Daemon(fresh=True, TPM_RequestKey="tpm"):
         jwk = claims(token())["cnf"]["jwk"]

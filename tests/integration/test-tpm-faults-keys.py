@@ -14,13 +14,14 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import bed
-from faults import (ABSENT, ACTIVATE_CREDENTIAL, AGAIN, CERTIFY, CREATE, CREATE_PRIMARY, FAILED, FLUSH, FORMAT_ONE, FORMAT_ZERO, FRESH, LOAD, NV_DEFINE,
-                    NV_READ, NV_WRITE, POLICY_SECRET, RSA_DECRYPT, SIGN, START_SESSION, TCTI_CODES, Command, bench, check_error,
-                    is_parameter)
+from faults import (ABSENT, ACTIVATE_CREDENTIAL, AGAIN, CERTIFY, CREATE, CREATE_PRIMARY, FAILED, FLUSH, FORMAT_ONE, FORMAT_ZERO, FRESH, GET_CAPABILITY, LOAD,
+                    NV_DEFINE, NV_READ, NV_WRITE, POLICY_SECRET, QUOTE, READ_PUBLIC, RSA_DECRYPT, SIGN, START_SESSION, TCTI_CODES, Command, bench,
+                    check_error, check_hangs, check_hangs_that_end, is_parameter)
 
 EK_CERTIFICATE_INDEX, REPORT_INDEX, USER_DATA_INDEX = "0x1c0000a", "0x01400001", "0x01400002"
 FILE_MAGIC = bytes.fromhex("badcc0de00000001")   # of tpm2-tools' credential files
 SECRET, USER_DATA, DIGEST = bytes(range(32)), bytes(range(64)), hashlib.sha256(b"to be signed").digest()
+OTHER_KEYS = ("0x81000010", "0x81000011")
 OWN_INDEX = "ownerread|ownerwrite|authread|authwrite|no_da"
 
 
@@ -86,6 +87,10 @@ def paravisor(it):
 
     it.before = before
     return [[], [f"VbsReport=nv:{REPORT_INDEX}"]]
+
+
+def report(_):
+    return f"report {USER_DATA.hex()}"
 
 
 def request_key(it):
@@ -161,11 +166,18 @@ def split(it, request, codes):
     return [command for command in commands if command.code in codes], [command for command in commands if command.code not in codes]
 
 
+def test_hanging_tpm_is_stuck_until_the_collector_is_started_again():
+    check_hangs((paravisor, report, NV_WRITE), (paravisor, lambda it: report(it) + FRESH, NV_DEFINE),
+                (request_key, lambda _: "certify 0102", CERTIFY), (request_key, lambda _: "certify 0102" + FRESH, CREATE),
+                (request_key, lambda _: SIGN_REQUEST, SIGN), (request_key, lambda _: SIGN_REQUEST, RSA_DECRYPT, pads_itself))
+
+
 def test_endorsement_key_and_its_certificate():
     with bench(endorsed) as it:
         answer = it.ok("ek ecc")
         assert bytes.fromhex(answer["certificate"]) == read(it.path("ek.der")) and answer["origin"].startswith("template"), answer
         own, others = split(it, "ek ecc", [CREATE_PRIMARY, NV_READ])
+        check_hangs_that_end(it, "ek ecc", own)
         check_all(it, "ek ecc", own)
         check_some(it, "ek ecc", others)
 
@@ -186,13 +198,14 @@ def test_activation_of_a_credential():
         request = activation(it)
         assert it.ok(request)["secret"] == SECRET.hex()
         own, others = split(it, request, [START_SESSION, POLICY_SECRET, ACTIVATE_CREDENTIAL])
+        check_hangs_that_end(it, request, own)
         check_all(it, request, own)
         check_some(it, request, others)
 
 
 def test_report_from_nv():
     with bench(paravisor) as it:
-        request = f"report {USER_DATA.hex()}"
+        request = report(it)
         assert it.ok(request)["kind"] == "vm"
         own, others = split(it, request, [NV_WRITE])
         check_all(it, request, own)
@@ -219,6 +232,41 @@ def test_request_key_is_made_and_certified():
         check_all(it, "certify 0102" + FRESH, [command for command in fresh if command.code == CREATE])
         for name, rc, expected in TABLE[::3]:
             check_code(it, "certify 0102" + FRESH, [command for command in fresh if command.code == LOAD][-1], name, rc, expected)
+        making = [command for command in it.commands("info" + FRESH) if command.code == CREATE]
+        assert len(making) == 1, making   # before a quote is asked for
+        for name, rc, expected in TABLE[::5]:
+            check_code(it, "info" + FRESH, making[0], name, rc, expected)
+        print(f"        {it.n_cases} cases", flush=True)
+
+
+def other_keys(it):
+    it.swtpm.tool("tpm2_createprimary", "-C", "o", "-G", "ecc256:ecdsa-sha256:null", "-c", it.path("key.ctx"), "-a",
+                  "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|sign")
+    for handle in OTHER_KEYS:
+        it.swtpm.tool("tpm2_evictcontrol", "-C", "o", "-c", it.path("key.ctx"), handle)
+    it.swtpm.tool("tpm2_flushcontext", "-t")
+    return ["AikAlgorithm=ecc-p256", f"OtherKeys={OTHER_KEYS[0]} {OTHER_KEYS[1]}:plain"]
+
+
+def test_other_keys_are_looked_up_and_certified():
+    """All that comes after the quote is for them; where it ends in an error, that names the handle."""
+    with bench(other_keys) as it:
+        commands = it.commands("certify 0102")
+        begin = commands.index(next(command for command in commands if command.code == QUOTE)) + 1
+        theirs = [command for command in commands[begin:] if command.code != FLUSH]   # the attestation key's
+        assert [command.code for command in theirs] == [GET_CAPABILITY, READ_PUBLIC, READ_PUBLIC, CERTIFY, GET_CAPABILITY, READ_PUBLIC, READ_PUBLIC], theirs
+        for i, command in enumerate(theirs):
+            handle = OTHER_KEYS[i >= 4]
+            for name, rc, expected in TABLE[i % 4::4]:
+                case, answer = it.run_case("certify 0102", command, f"rc 0x{rc:x}")
+                if expected == AGAIN:
+                    assert "error" not in answer, f"{case} ({name}): {answer}"
+                else:
+                    check_error(f"{case} ({name})", answer, command, expected, f"(rc 0x{rc:x})", f"OtherKeys={handle}")
+            for action in ("lose", "lose-after", "receive 0xa000a"):
+                case, answer = it.run_case("certify 0102", command, action, True)
+                check_error(case, answer, command, ABSENT, "broke", f"OtherKeys={handle}")
+        print(f"        {it.n_cases} cases", flush=True)
 
 
 SIGN_REQUEST = f"sign {DIGEST.hex()}"
@@ -272,22 +320,11 @@ def test_answers_that_end_too_early():
                     it.next_round_works("cut", request)
 
     each(endorsed, activation, (START_SESSION, POLICY_SECRET, ACTIVATE_CREDENTIAL))
-    each(paravisor, lambda it: f"report {USER_DATA.hex()}", (NV_WRITE,))
+    each(paravisor, report, (NV_WRITE,))
     each(request_key, lambda it: "certify 0102", (CERTIFY,))
     each(request_key, lambda it: SIGN_REQUEST, (SIGN,))
     each(request_key, lambda it: SIGN_REQUEST, (RSA_DECRYPT,), pads_itself)
 
 
-def test_hanging_tpm_is_stuck_until_the_collector_is_started_again():
-    with bench(request_key) as it:
-        it.ok(SIGN_REQUEST)
-        it.keep()
-        it.set_script(f"0x{SIGN:x}#1 hang\n")
-        answer = it.ask(SIGN_REQUEST)
-        assert answer.get("error") == "TPM_STUCK", answer
-        it.ok("reopen")
-        it.next_round_works("hang", SIGN_REQUEST)
-
-
 bed.need_testbed = lambda: None   # these tests bring their own TPM
-bed.run(globals())
+bed.run(globals(), jobs=3)

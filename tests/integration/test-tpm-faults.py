@@ -15,7 +15,8 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import bed
-from faults import (ABSENT, AGAIN, CREATE, FAILED, FLUSH, FORMAT_ONE, FORMAT_ZERO, FRESH, LOAD, QUOTE, TCTI_CODES, WORDS, Command, bench, check_error,
+from faults import (ABSENT, AGAIN, CREATE, CREATE_PRIMARY, FAILED, FLUSH, FORMAT_ONE, FORMAT_ZERO, FRESH, GET_CAPABILITY, LOAD, NV_READ, NV_READ_PUBLIC,
+                    PCR_READ, QUOTE, READ_PUBLIC, TCTI_CODES, WORDS, Command, bench, check_error, check_hangs, check_hangs_that_end,
                     is_parameter)
 
 AIK_HANDLE, CERTIFICATE_INDEX = "0x81000003", "0x01C101D0"
@@ -85,6 +86,16 @@ def thinned(it, request, command, codes):
     return codes if command.occurrence in (1, last) else codes[it.n_cases % 7::7]
 
 
+def test_hanging_tpm_is_stuck_until_the_collector_is_started_again():
+    check_hangs(*((None, lambda _: "quote 0102", code) for code in (GET_CAPABILITY, CREATE_PRIMARY, LOAD, FLUSH, READ_PUBLIC, PCR_READ, QUOTE)),
+                *((platform, lambda _: "quote 0102", code) for code in (NV_READ_PUBLIC, NV_READ)))
+
+
+def test_hanging_tpm_whose_driver_gives_up_is_an_absent_tpm():
+    with bench() as it:
+        check_hangs_that_end(it, "info", [command for command in it.commands("info") if command.occurrence == 1])
+
+
 def test_every_response_code_of_every_command_has_its_error():
     table = [(name, *entry) for name, entry in {**FORMAT_ZERO, **FORMAT_ONE}.items()]
 
@@ -148,14 +159,5 @@ def test_slow_tpm_is_waited_for():
             assert "error" not in answer and time.monotonic() - begin >= 0.3, f"{case}: {answer}"
 
 
-def test_hanging_tpm_is_stuck_until_the_collector_is_started_again():
-    with bench() as it:
-        it.set_script(f"0x{QUOTE:x}#1 hang\n")
-        answer = it.ask("quote 01")
-        assert answer.get("error") == "TPM_STUCK", answer
-        it.ok("reopen")
-        it.next_round_works("hang")
-
-
 bed.need_testbed = lambda: None   # these tests bring their own TPM
-bed.run(globals())
+bed.run(globals(), jobs=3)

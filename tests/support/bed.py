@@ -2,6 +2,7 @@
 
 A test is a function test_*(); run(globals()) calls them in order, prints one line each, and exits 1 if any failed.
 """
+import concurrent.futures
 import json
 import os
 import ssl
@@ -85,23 +86,30 @@ def tpm(*command, check=True):
     return done.stdout
 
 
-def run(namespace):
+def run_one(name, function):
+    """"passed", "skipped" or "failed", after a line that says so."""
+    begin = time.monotonic()
+    try:
+        function()
+    except Skip as reason:
+        print(f"skipped {name}: {reason}", flush=True)
+        return "skipped"
+    except Exception:
+        print(f"FAILED  {name}\n{traceback.format_exc()}", end="", flush=True)
+        return "failed"
+    print(f"ok      {name} ({time.monotonic() - begin:.1f} s)", flush=True)
+    return "passed"
+
+
+def run(namespace, jobs=1):
+    """jobs: how many at a time, for tests that each have a TPM of their own."""
     need_testbed()
-    failed = skipped = passed = 0
-    for name, function in list(namespace.items()):
-        if not name.startswith("test_") or not callable(function):
-            continue
-        begin = time.monotonic()
-        try:
-            function()
-            passed += 1
-            print(f"ok      {name} ({time.monotonic() - begin:.1f} s)", flush=True)
-        except Skip as reason:
-            skipped += 1
-            print(f"skipped {name}: {reason}", flush=True)
-        except Exception:
-            failed += 1
-            print(f"FAILED  {name}", flush=True)
-            traceback.print_exc(file=sys.stdout)
+    tests = [item for item in namespace.items() if item[0].startswith("test_") and callable(item[1])]
+    if jobs == 1:
+        results = [run_one(*item) for item in tests]
+    else:
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            results = list(pool.map(lambda item: run_one(*item), tests))
+    passed, failed, skipped = (results.count(result) for result in ("passed", "failed", "skipped"))
     print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
     sys.exit(1 if failed else 77 if skipped and not passed else 0)

@@ -2,6 +2,7 @@
 each must end in, from the meaning of the codes (TPM 2.0 Part 2 §6.6); and how the command is named that failed.
 """
 import collections
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -11,6 +12,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 from bed import COLLECTOR, Skip
 from swtpm import Proxy, Swtpm, have_swtpm, read_message
@@ -22,7 +24,7 @@ FLUSH, CREATE_PRIMARY, CREATE, LOAD, READ_PUBLIC = 0x165, 0x131, 0x153, 0x157, 0
 NV_READ, NV_READ_PUBLIC, GET_CAPABILITY, PCR_READ, QUOTE, READ_CLOCK = 0x14E, 0x169, 0x17A, 0x17E, 0x158, 0x181
 WORDS = {
     FLUSH: ("TPM2_FlushContext",), CREATE_PRIMARY: ("TPM2_CreatePrimary",), CREATE: ("TPM2_Create of",), LOAD: ("TPM2_Load",),
-    READ_PUBLIC: ("TPM2_ReadPublic", "looking up the attestation key", "looking up the endorsement key"), NV_READ: ("TPM2_NV_Read",),
+    READ_PUBLIC: ("TPM2_ReadPublic", "looking up the attestation key", "looking up the endorsement key", "looking up the key"), NV_READ: ("TPM2_NV_Read",),
     NV_READ_PUBLIC: ("TPM2_NV_ReadPublic", "looking up the NV index"), GET_CAPABILITY: ("TPM2_GetCapability",), PCR_READ: ("TPM2_PCR_Read",),
     QUOTE: ("TPM2_Quote",), READ_CLOCK: ("TPM2_ReadClock",),
 }
@@ -192,6 +194,47 @@ def bench(provision=None, with_proxy=False):
             yield it
         finally:
             it.close()
+
+
+HANG_SECONDS = 30   # COLLECTOR_QUOTE_USEC and the like of collector/collector.h
+
+
+def hang(provision, make_request, code, prepare=None):
+    with bench(provision) as it:
+        request = make_request(it)
+        prepare and prepare(it)
+        first = next(command for command in it.commands(request) if command.code == code)
+        it.prepare(request)
+        it.set_script(f"0x{code:x}#{first.occurrence} hang\n")
+        begin = time.monotonic()
+        answer = it.ask(request.split(FRESH)[0])
+        case, seconds = f"{request}: 0x{code:x} hangs", time.monotonic() - begin
+        assert answer.get("error") == "TPM_STUCK" and seconds >= HANG_SECONDS - 1, f"{case} for {seconds} s: {answer}"
+        it.ok("reopen")
+        it.next_round_works(case, *([] if request.startswith("quote") else [request.split(FRESH)[0]]))
+
+
+def check_hangs(*cases):
+    """All at the same time, because each takes as long as the collector is waited for: arguments of hang()."""
+    with concurrent.futures.ThreadPoolExecutor(len(cases)) as pool:
+        for done in [pool.submit(hang, *case) for case in cases]:
+            done.result()
+    print(f"        {len(cases)} cases", flush=True)
+
+
+def check_hangs_that_end(it, request, commands):
+    """For calls whose deadline is minutes, since they may create keys: the TPM hangs, then its driver gives up."""
+    for command in commands:
+        it.prepare(request)
+        it.set_script(f"0x{command.code:x}#{command.occurrence} hang\n")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(it.ask, request)
+            concurrent.futures.wait([asked], timeout=0.5)
+            assert not asked.done(), f"{request}: 0x{command.code:x} does not hang: {asked.result()}"
+            it.set_script("")
+            case, answer = f"{request}: 0x{command.code:x} hangs and ends", asked.result()
+        check_error(case, answer, command, ABSENT, "broke")
+        it.next_round_works(case, request)
 
 
 def check_error(case, answer, command, expected, *words):
