@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -290,7 +291,7 @@ Err *file_read(const char *path, size_t max, Bytes *ret) {
         return fd_read_all(fd, path, max, ret);
 }
 
-static Err *write_and_sync(int fd, const char *path, Span data) {
+static Err *write_all(int fd, const char *path, Span data) {
         while (data.size > 0) {
                 ssize_t n = write(fd, data.data, data.size);
                 if (n < 0 && errno == EINTR)
@@ -300,6 +301,20 @@ static Err *write_and_sync(int fd, const char *path, Span data) {
                 data.data += n;
                 data.size -= (size_t) n;
         }
+        return NULL;
+}
+
+Err *fd_from_bytes(const char *name, Span data, int *ret_fd) {
+        _cleanup_close_ int fd = memfd_create(name, MFD_CLOEXEC);
+        if (fd < 0)
+                return err_new_errno(ERR_IO, errno, "making a file in memory");
+        TRY(write_all(fd, name, data));
+        *ret_fd = steal_fd(&fd);
+        return NULL;
+}
+
+static Err *write_and_sync(int fd, const char *path, Span data) {
+        TRY(write_all(fd, path, data));
         if (fsync(fd) < 0)
                 return err_new_errno(ERR_IO, errno, "flushing %s to disk", path);
         return NULL;

@@ -82,6 +82,8 @@ Err *hex_decode(Span text, const char *what, Bytes *ret) _must_check_;
 Err *file_read(const char *path, size_t max, Bytes *ret) _must_check_;
 /* As file_read() from an open descriptor, from its current position. */
 Err *fd_read_all(int fd, const char *what, size_t max, Bytes *ret) _must_check_;
+/* A file without a name, in memory, that holds data. */
+Err *fd_from_bytes(const char *name, Span data, int *ret_fd) _must_check_;
 /* Writes path as temporary file + fsync + rename + fsync of the folder: it is there whole or not at all. */
 Err *file_write_atomic(const char *path, Span data, unsigned mode) _must_check_;
 /* Removes the temporary files of file_write_atomic() calls for path that were killed on their way. No other process may be writing it. */

@@ -97,6 +97,31 @@ Err *x509_stack_from_pem(Span pem, const char *what, STACK_OF(X509) **ret) {
         return NULL;
 }
 
+static Err *bio_take_text(BIO *bio, char **ret) {
+        char *data = NULL;
+        long size = BIO_get_mem_data(bio, &data);
+        return string_copy_span(span_make(data, (size_t) size), ret);
+}
+
+Err *x509_stack_to_pem(const STACK_OF(X509) *stack, char **ret) {
+        _cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_mem());
+        if (!bio)
+                return err_oom();
+        for (int i = 0; i < sk_X509_num(stack); i++)
+                if (PEM_write_bio_X509(bio, sk_X509_value(stack, i)) != 1)
+                        return openssl_error(ERR_INTERNAL, "writing a certificate as PEM");
+        return bio_take_text(bio, ret);
+}
+
+Err *pkey_to_pem(EVP_PKEY *key, char **ret) {
+        _cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_secmem());
+        if (!bio)
+                return err_oom();
+        if (PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) != 1)
+                return openssl_error(ERR_INTERNAL, "writing a private key as PEM");
+        return bio_take_text(bio, ret);
+}
+
 Err *x509_thumbprint(X509 *certificate, char **ret) {
         uint8_t digest[EVP_MAX_MD_SIZE];
         unsigned size;

@@ -17,6 +17,8 @@ static inline void x509_stack_freep(STACK_OF(X509) **stack) {
 Err *x509_chain_from_json(const Json *x5c, STACK_OF(X509) **ret) _must_check_;
 /* All certificates of a PEM text, 1..X509_PEM_CERTIFICATES_MAX. what names it. Error: KEY_INVALID. */
 Err *x509_stack_from_pem(Span pem, const char *what, STACK_OF(X509) **ret) _must_check_;
+/* PEM of all of them, in their order. */
+Err *x509_stack_to_pem(const STACK_OF(X509) *stack, char **ret) _must_check_;
 /* The first certificate of a stack. Borrowed. */
 X509 *x509_stack_leaf(const STACK_OF(X509) *stack);
 
@@ -31,3 +33,6 @@ typedef struct X509ChainRules {
 /* chain: leaf first, the others in any order. Signatures of 112 bits security and more; a leaf with a key usage must be allowed to sign.
  * Error: TOKEN_CHAIN_INVALID with OpenSSL's reason and the subject of the certificate. */
 Err *x509_chain_verify(const STACK_OF(X509) *chain, const X509ChainRules *rules) _must_check_;
+
+/* A private key as PEM (PKCS #8, RFC 5958), without a password: a secret. */
+Err *pkey_to_pem(EVP_PKEY *key, char **ret) _must_check_;

@@ -12,6 +12,12 @@
 
 #define TOKEN_SIZE_MAX (1u << 20)
 #define TOKEN_CLOCK_SKEW_SEC 120
+#define TOKEN_CLOCK_SKEW_MAX_SEC (UINT64_C(1) << 53)   /* ours: beyond the dates that JSON can hold, and far from overflow */
+
+/* Checks that a caller may leave out by name. */
+#define TOKEN_SKIP_EXPIRY (1u << 0)
+#define TOKEN_SKIP_NOT_BEFORE (1u << 1)
+#define TOKEN_SKIP_ISSUED_AT (1u << 2)
 
 typedef struct TokenRules {
         JoseAlgSet algorithms;            /* 0: RS256 alone */
@@ -25,6 +31,7 @@ typedef struct TokenRules {
         const char *policy_hash;          /* NULL: not pinned; base64url as in x-ms-policy-hash */
         const NamedValue *required_claims; /* top level or inside x-ms-policy; value compared as text (true, 3, "x") */
         size_t n_required_claims;
+        unsigned skipped;                 /* TOKEN_SKIP_… */
         bool signature_only;              /* judge the JWS alone, whatever its payload. A token without kid then fits a set of one key, and a set of
                                            * one key without kid fits every token */
 } TokenRules;

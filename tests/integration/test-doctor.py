@@ -108,7 +108,8 @@ def test_doctor_where_all_is_well_exits_0():
         assert findings["policy"]["profile"] == "default", findings
         text = words(it, path, 0)
         for check in (*TPM_CHECKS, *INSTANCE_CHECKS):
-            assert f"{check}: {findings[check]['summary']}" in text, (check, text)
+            summary = findings[check]["summary"].split(", to ")[0]   # the seconds of the clock are those of another run
+            assert f"{check}: {summary}" in text, (check, text)
         assert findings["aik-certificate"]["advice"] in text and "\x1b" not in text
 
 

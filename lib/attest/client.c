@@ -1,0 +1,237 @@
+/* See client.h. */
+#include "attest/internal.h"
+
+#include "jose/x509.h"
+
+#define CONNECT_TIMEOUT_USEC (10 * USEC_PER_SEC)
+#define REQUEST_TIMEOUT_USEC (60 * USEC_PER_SEC)
+
+static void erase_text(char **text) {
+        if (*text)
+                explicit_bzero(*text, strlen(*text));
+        free(*text);
+        *text = NULL;
+}
+
+AttestClient *attest_client_free(AttestClient *client) {
+        if (!client)
+                return NULL;
+        free(client->url);
+        free(client->api_version);
+        free(client->ca_file);
+        free(client->ca_path);
+        free(client->proxy);
+        erase_text(&client->authorization);
+        attest_rules_free(client->rules);
+        free(client);
+        return NULL;
+}
+DEFINE_CLEANUP(AttestClient, attest_client_free)
+
+static Err *make(const char *url, AttestClient **ret) {
+        _cleanup_(attest_client_freep) AttestClient *client = calloc(1, sizeof(AttestClient));
+        if (!client)
+                return err_oom();
+        client->connect_usec = CONNECT_TIMEOUT_USEC;
+        client->request_usec = REQUEST_TIMEOUT_USEC;
+        TRY(maa_base_url_normalize(url ?: "", &client->url));
+        TRY(error_in(attest_rules_new(&client->rules)));
+        TRY(error_in(attest_rules_set_issuer(client->rules, client->url)));
+        *ret = steal_ptr(&client);
+        return NULL;
+}
+
+AttestError *attest_client_new(const char *url, AttestClient **ret) {
+        return error_out(make(url, ret));
+}
+
+const char *attest_client_get_url(const AttestClient *client) {
+        return client->url;
+}
+
+static AttestError *set_text(char **member, const char *text) {
+        char *copy = NULL;
+        Err *err = text ? string_copy(text, &copy) : NULL;
+        if (err)
+                return error_out(err);
+        erase_text(member);
+        *member = copy;
+        return NULL;
+}
+
+AttestError *attest_client_set_api_version(AttestClient *client, const char *version) {
+        return set_text(&client->api_version, version);
+}
+
+AttestError *attest_client_set_ca_file(AttestClient *client, const char *path) {
+        return set_text(&client->ca_file, path);
+}
+
+AttestError *attest_client_set_ca_path(AttestClient *client, const char *path) {
+        return set_text(&client->ca_path, path);
+}
+
+AttestError *attest_client_set_proxy(AttestClient *client, const char *proxy) {
+        return set_text(&client->proxy, proxy);
+}
+
+void attest_client_set_timeouts_usec(AttestClient *client, uint64_t connect_usec, uint64_t request_usec) {
+        client->connect_usec = connect_usec;
+        client->request_usec = request_usec;
+}
+
+AttestError *attest_client_set_authorization(AttestClient *client, const char *authorization) {
+        return set_text(&client->authorization, authorization);
+}
+
+void attest_client_set_progress(AttestClient *client, bool (*callback)(void *userdata, const char *state), void *userdata) {
+        client->progress = (AttestProgress) { callback, userdata };
+}
+
+AttestRules *attest_client_get_rules(AttestClient *client) {
+        return client->rules;
+}
+
+TransportOptions client_transport(const AttestClient *client) {
+        return (TransportOptions) {
+                .ca_file = client->ca_file,
+                .ca_path = client->ca_path,
+                .proxy = client->proxy,
+                .connect_timeout_usec = client->connect_usec,
+                .timeout_usec = client->request_usec,
+        };
+}
+
+bool progress_ask(void *userdata, OperationStep step, const Operation *operation) {
+        const AttestProgress *progress = userdata;
+        const char *state = NULL;
+        switch (step) {
+        case OPERATION_SEND:
+                state = "send";
+                break;
+        case OPERATION_QUOTE:
+                state = "quote";
+                break;
+        case OPERATION_REPORT:
+                state = "report";
+                break;
+        case OPERATION_SIGN:
+                state = "sign";
+                break;
+        case OPERATION_DONE:
+        case OPERATION_FAILED:
+                break;
+        }
+        return !state || !progress->callback || progress->callback(progress->userdata, state);
+}
+
+static Err *run(AttestClient *client, Operation *operation) {
+        const TransportOptions transport = client_transport(client);
+        const DriverCallbacks callbacks = { .progress = progress_ask, .userdata = &client->progress };
+        return driver_run(operation, &transport, &callbacks);
+}
+
+Err *client_fetch_keys(AttestClient *client, JwkSet **ret) {
+        _cleanup_(operation_freep) Operation *operation = NULL;
+        TRY(operation_new_certs(client->url, &operation));
+        TRY(run(client, operation));
+        *ret = operation_take_certs(operation);
+        return NULL;
+}
+
+static Err *get_metadata(AttestClient *client, char **ret) {
+        _cleanup_(operation_freep) Operation *operation = NULL;
+        _cleanup_json_ Json *answer = NULL;
+        _cleanup_free_ char *url = NULL;
+        TRY(string_format(&url, "%s/.well-known/openid-configuration", client->url));
+        TRY(operation_new_exchange("GET", url, /* body= */ NULL, &operation));
+        TRY(run(client, operation));
+        answer = operation_take_exchange(operation);
+        return json_to_string(answer, ret);
+}
+
+AttestError *attest_client_get_openid_metadata(AttestClient *client, char **ret) {
+        return error_out(get_metadata(client, ret));
+}
+
+/* ---- signing certificates ---- */
+
+typedef struct Signer {
+        char *key_id, *certificates, *key;
+} Signer;
+
+struct AttestSigners {
+        size_t n;
+        Signer *list;
+};
+
+AttestSigners *attest_signers_free(AttestSigners *signers) {
+        if (!signers)
+                return NULL;
+        for (size_t i = 0; i < signers->n; i++) {
+                free(signers->list[i].key_id);
+                free(signers->list[i].certificates);
+                free(signers->list[i].key);
+        }
+        free(signers->list);
+        free(signers);
+        return NULL;
+}
+DEFINE_CLEANUP(AttestSigners, attest_signers_free)
+
+static Err *add_signer(AttestSigners *signers, const Jwk *jwk) {
+        Signer *signer = &signers->list[signers->n++];
+        if (jwk->kid)
+                TRY(string_copy(jwk->kid, &signer->key_id));
+        if (jwk->x5c)
+                TRY(x509_stack_to_pem(jwk->x5c, &signer->certificates));
+        return jwk_public_text(jwk->key, &signer->key);
+}
+
+static Err *get_signers(AttestClient *client, AttestSigners **ret) {
+        _cleanup_(jwk_set_freep) JwkSet *keys = NULL;
+        _cleanup_(attest_signers_freep) AttestSigners *signers = calloc(1, sizeof(AttestSigners));
+        if (!signers)
+                return err_oom();
+        TRY(client_fetch_keys(client, &keys));
+        signers->list = calloc(keys->n_keys, sizeof(Signer));
+        if (!signers->list)
+                return err_oom();
+        for (size_t i = 0; i < keys->n_keys; i++)
+                TRY(add_signer(signers, keys->keys[i]));
+        *ret = steal_ptr(&signers);
+        return NULL;
+}
+
+AttestError *attest_client_get_signing_certificates(AttestClient *client, AttestSigners **ret) {
+        return error_out(get_signers(client, ret));
+}
+
+size_t attest_signers_count(const AttestSigners *signers) {
+        return signers->n;
+}
+
+const char *attest_signers_get_key_id(const AttestSigners *signers, size_t index) {
+        return index < signers->n ? signers->list[index].key_id : NULL;
+}
+
+const char *attest_signers_get_certificates(const AttestSigners *signers, size_t index) {
+        return index < signers->n ? signers->list[index].certificates : NULL;
+}
+
+const char *attest_signers_get_key(const AttestSigners *signers, size_t index) {
+        return index < signers->n ? signers->list[index].key : NULL;
+}
+
+/* ---- tokens ---- */
+
+static Err *validate(AttestClient *client, const char *text, AttestToken **ret) {
+        _cleanup_(jwk_set_freep) JwkSet *keys = NULL;
+        if (!rules_has_keys(client->rules))
+                TRY(client_fetch_keys(client, &keys));
+        return rules_judge(client->rules, &(RulesExtra) { .keys = keys }, text, ret);
+}
+
+AttestError *attest_client_validate_token(AttestClient *client, const char *text, AttestToken **ret) {
+        return error_out(validate(client, text, ret));
+}

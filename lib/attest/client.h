@@ -1,0 +1,48 @@
+/* An instance of the service, and how to reach it. Nothing goes over the network before a call that says so. */
+#pragma once
+
+#include "rules.h"
+
+ATTEST_BEGIN
+
+typedef struct AttestClient AttestClient;
+
+/* url: https://host[:port][/path]. Error: ConfigInvalid says what is wrong with it. */
+AttestError *attest_client_new(const char *url, AttestClient **ret) ATTEST_MUST_CHECK;
+AttestClient *attest_client_free(AttestClient *client);
+
+const char *attest_client_get_url(const AttestClient *client);            /* as tokens have it in iss */
+AttestError *attest_client_set_api_version(AttestClient *client, const char *version) ATTEST_MUST_CHECK;   /* default 2020-10-01 */
+/* PEM file, or directory as of c_rehash(1), of the authorities that the server is checked by; default: the system's. Read at each call. */
+AttestError *attest_client_set_ca_file(AttestClient *client, const char *path) ATTEST_MUST_CHECK;
+AttestError *attest_client_set_ca_path(AttestClient *client, const char *path) ATTEST_MUST_CHECK;
+/* "http://host:port"; NULL, the default: none. $https_proxy and the like are not read. */
+AttestError *attest_client_set_proxy(AttestClient *client, const char *proxy) ATTEST_MUST_CHECK;
+/* Of a connection, and of a request with its answer; defaults 10 s and 60 s. */
+void attest_client_set_timeouts_usec(AttestClient *client, uint64_t connect_usec, uint64_t request_usec);
+/* Sent as Authorization, such as "Bearer …"; NULL, the default: none. Erased from memory when it goes. */
+AttestError *attest_client_set_authorization(AttestClient *client, const char *authorization) ATTEST_MUST_CHECK;
+/* Asked before each step of a call, of which state ("send", "quote", "report", "sign") is the name: false ends the call with Cancelled. */
+void attest_client_set_progress(AttestClient *client, bool (*callback)(void *userdata, const char *state), void *userdata);
+
+/* By these every token is judged that a call brings. The client's; the issuer is the instance. Without keys of the caller's own the instance is asked for
+ * its keys each time. */
+AttestRules *attest_client_get_rules(AttestClient *client);
+
+/* GET URL/.well-known/openid-configuration as JSON text, the caller's (OpenID Connect Discovery 1.0 section 3). */
+AttestError *attest_client_get_openid_metadata(AttestClient *client, char **ret) ATTEST_MUST_CHECK;
+
+/* GET URL/certs: the certificates and keys that tokens may be signed by. */
+typedef struct AttestSigners AttestSigners;
+AttestError *attest_client_get_signing_certificates(AttestClient *client, AttestSigners **ret) ATTEST_MUST_CHECK;
+AttestSigners *attest_signers_free(AttestSigners *signers);
+size_t attest_signers_count(const AttestSigners *signers);
+/* NULL from count on, or if absent. Certificates are PEM, the signer's first; the key is a JWK (RFC 7517), public. */
+const char *attest_signers_get_key_id(const AttestSigners *signers, size_t index);
+const char *attest_signers_get_certificates(const AttestSigners *signers, size_t index);
+const char *attest_signers_get_key(const AttestSigners *signers, size_t index);
+
+/* A token of this instance, by the client's rules, with the instance's keys of now. */
+AttestError *attest_client_validate_token(AttestClient *client, const char *text, AttestToken **ret) ATTEST_MUST_CHECK;
+
+ATTEST_END

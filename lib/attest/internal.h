@@ -1,0 +1,50 @@
+/* What the files behind the public headers share. The public types of errors and evidence are the library's own by another name: nobody outside knows their
+ * insides, so a pointer to one is a pointer to the other. */
+#pragma once
+
+#include "attest/client.h"
+#include "attest/evidence.h"
+#include "client/driver.h"
+#include "maa/token.h"
+
+static inline AttestError *error_out(Err *err) {
+        return (AttestError *) err;
+}
+
+static inline Err *error_in(AttestError *error) {
+        return (Err *) error;
+}
+
+static inline Evidence *evidence_in(AttestEvidence *evidence) {
+        return (Evidence *) evidence;
+}
+
+/* What the conversation knows besides the caller's rules. */
+typedef struct RulesExtra {
+        const JwkSet *keys;         /* NULL: those of the rules */
+        Span nonce;                 /* empty: that of the rules */
+        EVP_PKEY *request_key;      /* NULL: cnf is not looked at */
+} RulesExtra;
+Err *rules_judge(const AttestRules *rules, const RulesExtra *extra, const char *text, AttestToken **ret) _must_check_;
+bool rules_has_keys(const AttestRules *rules);
+
+/* Takes over token. signer is copied. */
+Err *attest_token_wrap(Token *steal_token, unsigned skipped, const char *signer, AttestToken **ret) _must_check_;
+#define CHECK_ISSUER (1u << 31)     /* beside TOKEN_SKIP_… */
+unsigned check_from_name(const char *name);   /* 0 if there is no such check */
+
+typedef struct AttestProgress {
+        bool (*callback)(void *userdata, const char *state);
+        void *userdata;
+} AttestProgress;
+
+struct AttestClient {
+        char *url, *api_version, *ca_file, *ca_path, *proxy, *authorization;
+        uint64_t connect_usec, request_usec;
+        AttestProgress progress;
+        AttestRules *rules;
+};
+TransportOptions client_transport(const AttestClient *client);
+/* For DriverCallbacks.progress, whose userdata is then an AttestProgress. */
+bool progress_ask(void *userdata, OperationStep step, const Operation *operation);
+Err *client_fetch_keys(AttestClient *client, JwkSet **ret) _must_check_;
