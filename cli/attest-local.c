@@ -95,6 +95,7 @@ static bool show_step(void *userdata, OperationStep step, const Operation *opera
                 break;
         case OPERATION_REPORT:      /* parts of the same state, docs/session-states.md */
         case OPERATION_SIGN:
+        case OPERATION_WAIT:
         case OPERATION_DONE:
         case OPERATION_FAILED:
                 break;

@@ -63,15 +63,6 @@ static Err *check_times(const Json *claims, int64_t now_sec, int64_t *ret_expire
         return NULL;
 }
 
-/* base64url of a hash over the certificate. */
-static Err *thumbprint(X509 *certificate, const EVP_MD *md, char **ret) {
-        uint8_t digest[EVP_MAX_MD_SIZE];
-        unsigned size;
-        if (X509_digest(certificate, md, digest, &size) != 1)
-                return openssl_error(ERR_INTERNAL, "hashing a certificate");
-        return base64url_encode(span_make(digest, size), ret);
-}
-
 /* What the header says of its certificate; all of what it says must be true. */
 typedef struct Named {
         const char *sha256, *sha1;   /* NULL: not said */
@@ -80,8 +71,8 @@ typedef struct Named {
 
 static Err *matches(const Named *named, X509 *certificate, bool *ret) {
         _cleanup_free_ char *sha256 = NULL, *sha1 = NULL;
-        TRY(thumbprint(certificate, EVP_sha256(), &sha256));
-        TRY(thumbprint(certificate, EVP_sha1(), &sha1));
+        TRY(x509_thumbprint_sha256(certificate, &sha256));
+        TRY(x509_thumbprint(certificate, &sha1));
         *ret = (!named->sha256 || string_equal(named->sha256, sha256)) && (!named->sha1 || string_equal(named->sha1, sha1)) &&
                (!named->x5c || X509_cmp(x509_stack_leaf(named->x5c), certificate) == 0);
         return NULL;

@@ -30,7 +30,7 @@ struct Source {
 Source *source_free(Source *source) {
         if (!source)
                 return NULL;
-        bytes_done(&source->bytes);
+        bytes_erase(&source->bytes);   /* a form may hold a secret */
         fd_closep(&source->fd);
         free(source->what);
         for (size_t i = 0; i < source->n_inner; i++)

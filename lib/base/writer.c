@@ -5,8 +5,22 @@
 #include <stdio.h>
 
 void writer_done(Writer *writer) {
+        if (writer->is_secret)
+                bytes_erase(&writer->output);
         bytes_done(&writer->output);
-        *writer = (Writer) {};
+        *writer = (Writer) { .is_secret = writer->is_secret };
+}
+
+/* realloc() frees the old place as it is, so secrets are moved by hand. */
+static uint8_t *writer_grow(Writer *writer, size_t room) {
+        if (!writer->is_secret)
+                return realloc(writer->output.data, room);
+        uint8_t *grown = malloc(room);
+        for (size_t i = 0; grown && i < writer->output.size; i++)
+                grown[i] = writer->output.data[i];
+        if (grown)
+                bytes_erase(&(Bytes) { writer->output.data, writer->output.size });
+        return grown;
 }
 
 /* Room for size more bytes and a NUL; NULL after failure. */
@@ -20,7 +34,7 @@ static uint8_t *writer_extend(Writer *writer, size_t size) {
         }
         if (needed > writer->room) {
                 size_t room = MAX_OF(needed, MAX_OF(writer->room * 2, (size_t) 64));
-                uint8_t *grown = realloc(writer->output.data, room);
+                uint8_t *grown = writer_grow(writer, room);
                 if (!grown) {
                         writer->failed = true;
                         return NULL;

@@ -9,6 +9,7 @@ typedef struct Writer {
         size_t room;
         bool failed;
         bool too_large;
+        bool is_secret;      /* set by whoever writes secrets: what is left behind when the output grows, or is thrown away, is overwritten */
 } Writer;
 
 void writer_done(Writer *writer);

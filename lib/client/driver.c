@@ -16,6 +16,7 @@
 #include "build-config.h"
 #include "base/writer.h"
 
+#define WAIT_SLICE_USEC (200 * USEC_PER_MSEC)
 #define HEADER_LINES_MAX 128   /* ours: lines of one answer; real ones have under 10 */
 
 struct Transfer {
@@ -138,7 +139,7 @@ static void curl_freep(char **text) {
         curl_free(*text);
 }
 
-static Err *find_peer(const char *text, char **ret) {
+static Err *find_peer(const char *text, bool is_metadata, char **ret) {
         _cleanup_(curlu_cleanupp) CURLU *url = curl_url();
         _cleanup_(curl_freep) char *scheme = NULL, *host = NULL, *port = NULL;
         if (!url)
@@ -154,7 +155,7 @@ static Err *find_peer(const char *text, char **ret) {
                 return err_oom();
         if (code != CURLUE_OK)
                 return err_new(ERR_CONFIG_INVALID, "the URL of the instance cannot be used: %s", curl_url_strerror(code));
-        if (strcmp(scheme, "https") != 0)
+        if (strcmp(scheme, "https") != 0 && !(is_metadata && strcmp(scheme, "http") == 0))
                 return err_new(ERR_CONFIG_INVALID, "%s:%s: a URL with https:// is needed, not %s://", host, port, scheme);
         return string_format(ret, "%s:%s", host, port);
 }
@@ -241,7 +242,9 @@ static long msec_round_up(uint64_t usec) {
 
 static Err *set_connection(Transfer *transfer, const TransportOptions *options) {
         SET(transfer, CURLOPT_URL, transfer->request->url);
-        SET(transfer, CURLOPT_PROTOCOLS_STR, "https");
+        bool is_metadata = transfer->request->is_metadata;   /* the proxy is for the instance: it would ask the metadata service of its own machine */
+        const char *proxy = is_metadata ? NULL : options->proxy;
+        SET(transfer, CURLOPT_PROTOCOLS_STR, is_metadata ? "http,https" : "https");
         SET(transfer, CURLOPT_FOLLOWLOCATION, 0L);
         SET(transfer, CURLOPT_DISALLOW_USERNAME_IN_URL, 1L);
         SET(transfer, CURLOPT_NOSIGNAL, 1L);
@@ -249,8 +252,8 @@ static Err *set_connection(Transfer *transfer, const TransportOptions *options) 
         SET(transfer, CURLOPT_PRIVATE, transfer);
         SET(transfer, CURLOPT_CONNECTTIMEOUT_MS, msec_round_up(options->connect_timeout_usec));
         SET(transfer, CURLOPT_TIMEOUT_MS, msec_round_up(options->timeout_usec));
-        SET(transfer, CURLOPT_PROXY, options->proxy ? options->proxy : "");
-        SET(transfer, CURLOPT_NOPROXY, options->proxy ? "" : "*");
+        SET(transfer, CURLOPT_PROXY, proxy ? proxy : "");
+        SET(transfer, CURLOPT_NOPROXY, proxy ? "" : "*");
         SET(transfer, CURLOPT_SSLVERSION, (long) CURL_SSLVERSION_TLSv1_2);
         SET(transfer, CURLOPT_SSL_VERIFYPEER, 1L);
         SET(transfer, CURLOPT_SSL_VERIFYHOST, 2L);
@@ -267,10 +270,11 @@ Err *transfer_new(const HttpRequest *request, const TransportOptions *options, H
                 return err_oom();
         transfer->request = request;
         transfer->response = response;
+        transfer->answer.is_secret = true;   /* it may be a token */
         transfer->easy = curl_easy_init();
         if (!transfer->easy)
                 return err_oom();
-        TRY(find_peer(request->url, &transfer->peer));
+        TRY(find_peer(request->url, request->is_metadata, &transfer->peer));
         TRY(set_connection(transfer, options));
         TRY(set_headers(transfer));
         TRY(set_method_and_body(transfer));
@@ -412,6 +416,22 @@ static void do_sign(Operation *operation, const DriverCallbacks *callbacks) {
                 operation_take_signature(operation, bytes_span(&signature));
 }
 
+/* In slices, so that the caller can cancel. */
+static void do_wait(Operation *operation, const DriverCallbacks *callbacks) {
+        uint64_t left_usec = operation_delay_usec(operation);
+        while (left_usec > 0) {
+                uint64_t slice_usec = MIN_OF(left_usec, WAIT_SLICE_USEC);
+                struct timespec slice = { .tv_nsec = (long) (slice_usec * NSEC_PER_USEC) };
+                (void) clock_nanosleep(CLOCK_MONOTONIC, 0, &slice, NULL);
+                left_usec -= slice_usec;
+                if (callbacks->progress && !callbacks->progress(callbacks->userdata, OPERATION_WAIT, operation)) {
+                        operation_take_failure(operation, err_new(ERR_CANCELLED, "the caller cancelled"));
+                        return;
+                }
+        }
+        operation_take_elapsed(operation, driver_now_sec(callbacks));
+}
+
 Err *driver_run(Operation *operation, const TransportOptions *options, const DriverCallbacks *callbacks) {
         static const DriverCallbacks none = {};
         if (!callbacks)
@@ -433,6 +453,9 @@ Err *driver_run(Operation *operation, const TransportOptions *options, const Dri
                         break;
                 case OPERATION_SIGN:
                         do_sign(operation, callbacks);
+                        break;
+                case OPERATION_WAIT:
+                        do_wait(operation, callbacks);
                         break;
                 case OPERATION_DONE:
                         return NULL;

@@ -31,7 +31,7 @@ typedef struct DriverCallbacks {
         Err *(*report)(void *userdata, Span user_data, VsmReportKind *ret_kind, Bytes *ret_report);
         /* Called for OPERATION_SIGN; blocks. May be NULL if no operation asks for it. */
         Err *(*sign)(void *userdata, Span digest, Bytes *ret_signature);
-        /* Called before each step; may be NULL. Returning false cancels (CANCELLED). */
+        /* Called before each step; may be NULL. Returning false cancels (CANCELLED). In OPERATION_WAIT again and again. */
         bool (*progress)(void *userdata, OperationStep step, const Operation *operation);
         /* The Date of an answer; may be NULL. */
         void (*date_seen)(void *userdata, uint64_t date_sec);

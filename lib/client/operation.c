@@ -11,14 +11,16 @@
  * "next" is REPORT where a VBS report is wanted and not there yet, SIGN where the request key is in the TPM, else REQUEST. The evidence waits in REPORT,
  * because what the report vouches for is the text that it becomes; in SIGN that text waits (a source: the logs in it stay where they are).
  *
+ * A token's conversation is a table of its own (credential-fetch.c), behind the one state TOKEN here.
  * The key set's conversation has one state, CERTS, that ends in DONE or FAILED, and so has that of an exchange. One attempt, no retry: the challenge may be spent by a refused
  * request, so whoever tries again begins with a new operation. */
 #include "client/operation.h"
 
+#include "client/credential-private.h"
 #include "tcg/quote.h"
 
 typedef enum OperationState {
-        STATE_INIT, STATE_QUOTE, STATE_REPORT, STATE_SIGN, STATE_REQUEST, STATE_CERTS, STATE_EXCHANGE, STATE_DONE, STATE_FAILED,
+        STATE_INIT, STATE_QUOTE, STATE_REPORT, STATE_SIGN, STATE_REQUEST, STATE_CERTS, STATE_EXCHANGE, STATE_TOKEN, STATE_DONE, STATE_FAILED,
 } OperationState;
 
 struct Operation {
@@ -45,6 +47,8 @@ struct Operation {
         JwkSet *certs;
         /* exchange */
         Json *answer;
+        /* token */
+        CredentialFetch fetch;    /* in TOKEN */
 };
 
 static char *free_secret(char *text) {
@@ -79,8 +83,23 @@ Operation *operation_free(Operation *operation) {
         bytes_done(&operation->signing_digest);
         jwk_set_free(operation->certs);
         json_unref(operation->answer);
+        credential_fetch_done(&operation->fetch);
         free(operation);
         return NULL;
+}
+
+static OperationStep token_step(const CredentialFetch *fetch) {
+        switch (fetch->step) {
+        case CREDENTIAL_SEND:
+                return OPERATION_SEND;
+        case CREDENTIAL_WAIT:
+                return OPERATION_WAIT;
+        case CREDENTIAL_DONE:
+                return OPERATION_DONE;
+        case CREDENTIAL_FAILED:
+                return OPERATION_FAILED;
+        }
+        return OPERATION_FAILED;
 }
 
 OperationStep operation_next(Operation *operation) {
@@ -90,6 +109,8 @@ OperationStep operation_next(Operation *operation) {
         case STATE_CERTS:
         case STATE_EXCHANGE:
                 return OPERATION_SEND;
+        case STATE_TOKEN:
+                return token_step(&operation->fetch);
         case STATE_QUOTE:
                 return OPERATION_QUOTE;
         case STATE_REPORT:
@@ -136,6 +157,7 @@ static Err *wrap_intent(const Operation *operation, Err *err) {
                 return err_wrap(err, "fetching the signing keys of %s", operation->base_url);
         case STATE_EXCHANGE:
                 return err_wrap(err, "asking %s", operation->base_url);
+        case STATE_TOKEN:
         case STATE_DONE:
         case STATE_FAILED:
                 return err;
@@ -149,6 +171,8 @@ static void fail_with(Operation *operation, Err *steal_err) {
 }
 
 const HttpRequest *operation_request(const Operation *operation) {
+        if (operation->state == STATE_TOKEN)
+                return operation->fetch.step == CREDENTIAL_SEND ? &operation->fetch.request : NULL;
         return operation_sends(operation) ? &operation->request : NULL;
 }
 
@@ -198,6 +222,10 @@ static Err *take_exchange(Operation *operation, const HttpResponse *response, ui
 
 void operation_take_response(Operation *operation, const HttpResponse *response, uint64_t now_sec) {
         Err *err = NULL;
+        if (operation->state == STATE_TOKEN) {
+                credential_fetch_take_response(&operation->fetch, response, now_sec);
+                return;
+        }
         if (!operation_sends(operation))
                 return;
         switch (operation->state) {
@@ -216,6 +244,7 @@ void operation_take_response(Operation *operation, const HttpResponse *response,
         case STATE_QUOTE:
         case STATE_REPORT:
         case STATE_SIGN:
+        case STATE_TOKEN:
         case STATE_DONE:
         case STATE_FAILED:
                 break;
@@ -334,6 +363,10 @@ void operation_take_report(Operation *operation, VsmReportKind kind, Span report
 }
 
 void operation_take_failure(Operation *operation, Err *steal_err) {
+        if (operation->state == STATE_TOKEN) {
+                credential_fetch_take_failure(&operation->fetch, steal_err ? steal_err : err_new(ERR_INTERNAL, "a failure without an error"));
+                return;
+        }
         if (operation_ended(operation)) {
                 err_free(steal_err);
                 return;
@@ -342,7 +375,16 @@ void operation_take_failure(Operation *operation, Err *steal_err) {
 }
 
 Err *operation_take_error(Operation *operation) {
-        return steal_ptr(&operation->err);
+        return operation->state == STATE_TOKEN ? steal_ptr(&operation->fetch.err) : steal_ptr(&operation->err);
+}
+
+uint64_t operation_delay_usec(const Operation *operation) {
+        return operation->state == STATE_TOKEN && operation->fetch.step == CREDENTIAL_WAIT ? operation->fetch.delay_usec : 0;
+}
+
+void operation_take_elapsed(Operation *operation, uint64_t now_sec) {
+        if (operation->state == STATE_TOKEN)
+                credential_fetch_take_elapsed(&operation->fetch, now_sec);
 }
 
 /* ---- AttestTpm ---- */
@@ -418,6 +460,16 @@ EVP_PKEY *operation_attest_tpm_key(const Operation *operation) {
 
 bool operation_attest_tpm_is_init(const Operation *operation) {
         return operation->state == STATE_INIT;
+}
+
+/* ---- token ---- */
+
+Err *operation_new_token(Credential *credential, uint64_t now_sec, Operation **ret) {
+        _cleanup_(operation_freep) Operation *operation = NULL;
+        TRY(operation_new(STATE_TOKEN, "", &operation));
+        TRY(credential_fetch_init(&operation->fetch, credential, now_sec));
+        *ret = steal_ptr(&operation);
+        return NULL;
 }
 
 /* ---- key set ---- */

@@ -5,14 +5,16 @@
  *                      → QUOTE qualifying data → operation_take_evidence() or operation_take_failure()
  *                      → REPORT 64 bytes → operation_take_report() or operation_take_failure()   (only if asked for)
  *                      → SIGN SHA-256 digest → operation_take_signature() or operation_take_failure()   (only if the request key is in the TPM)
+ *                      → WAIT a time → operation_take_elapsed() or operation_take_failure()   (only of operations that try again by themselves)
  *                      → DONE | FAILED
  * operation_next() may be asked again without effect until the answer was given. */
 #pragma once
 
+#include "client/credential.h"
 #include "maa/attest_tpm.h"
 #include "maa/metadata.h"
 
-typedef enum OperationStep { OPERATION_SEND, OPERATION_QUOTE, OPERATION_REPORT, OPERATION_SIGN, OPERATION_DONE, OPERATION_FAILED } OperationStep;
+typedef enum OperationStep { OPERATION_SEND, OPERATION_QUOTE, OPERATION_REPORT, OPERATION_SIGN, OPERATION_WAIT, OPERATION_DONE, OPERATION_FAILED } OperationStep;
 
 typedef struct Operation Operation;
 Operation *operation_free(Operation *operation);
@@ -28,6 +30,8 @@ Span operation_report_data(const Operation *operation);                /* in REP
 void operation_take_report(Operation *operation, VsmReportKind kind, Span report);   /* copied */
 Span operation_signing_digest(const Operation *operation);             /* in SIGN: to be signed with the request key, PS256 */
 void operation_take_signature(Operation *operation, Span signature);    /* verified, and copied */
+uint64_t operation_delay_usec(const Operation *operation);              /* in WAIT: how long; no shorter, or the other side gets annoyed */
+void operation_take_elapsed(Operation *operation, uint64_t now_sec);
 void operation_take_failure(Operation *operation, Err *steal_err);      /* transport or collector failed */
 Err *operation_take_error(Operation *operation);                        /* in FAILED: hands the error over (once) */
 
@@ -53,6 +57,10 @@ bool operation_attest_tpm_is_init(const Operation *operation);
 /* One request to a service of another kind: body (JSON text; NULL: none) to an absolute URL, and the JSON that comes back. In DONE: hands the answer over. */
 Err *operation_new_exchange(const char *method, const char *url, const char *body, Operation **ret) _must_check_;
 Json *operation_take_exchange(Operation *operation);
+
+/* A new token for a credential, which must outlive the operation. Waits and tries again within the credential's budget. DONE from the start where nobody has
+ * to be asked. In DONE: the token is credential_authorization()'s. In FAILED the credential has what it had before. Error: BUSY while another one is not freed. */
+Err *operation_new_token(Credential *credential, uint64_t now_sec, Operation **ret) _must_check_;
 
 /* GET /certs. In DONE: hands the set over. */
 Err *operation_new_certs(const char *base_url, Operation **ret) _must_check_;

@@ -48,6 +48,8 @@ Err *jose_key_generate_rsa(unsigned bits, EVP_PKEY **ret) _must_check_;
 
 /* Certificate thumbprint: SHA-1 of the DER, base64url (x5t, RFC 7515 §4.1.7). */
 Err *x509_thumbprint(X509 *certificate, char **ret) _must_check_;
+/* The same with SHA-256 (x5t#S256, §4.1.8). */
+Err *x509_thumbprint_sha256(X509 *certificate, char **ret) _must_check_;
 static inline EVP_PKEY *pkey_free(EVP_PKEY *key) { EVP_PKEY_free(key); return NULL; }
 DEFINE_CLEANUP(EVP_PKEY, pkey_free)
 static inline X509 *x509_free(X509 *x509) { X509_free(x509); return NULL; }

@@ -122,12 +122,20 @@ Err *pkey_to_pem(EVP_PKEY *key, char **ret) {
         return bio_take_text(bio, ret);
 }
 
-Err *x509_thumbprint(X509 *certificate, char **ret) {
+static Err *thumbprint(X509 *certificate, const EVP_MD *md, char **ret) {
         uint8_t digest[EVP_MAX_MD_SIZE];
         unsigned size;
-        if (X509_digest(certificate, EVP_sha1(), digest, &size) != 1)
+        if (X509_digest(certificate, md, digest, &size) != 1)
                 return openssl_error(ERR_KEY_INVALID, "hashing a certificate");
         return base64url_encode(span_make(digest, size), ret);
+}
+
+Err *x509_thumbprint(X509 *certificate, char **ret) {
+        return thumbprint(certificate, EVP_sha1(), ret);
+}
+
+Err *x509_thumbprint_sha256(X509 *certificate, char **ret) {
+        return thumbprint(certificate, EVP_sha256(), ret);
 }
 
 static void describe_subject(X509 *certificate, char *out, size_t size) {

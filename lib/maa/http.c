@@ -65,7 +65,8 @@ void http_response_done(HttpResponse *response) {
         free(response->retry_after);
         free(response->request_id);
         free(response->service_version);
-        bytes_done(&response->body);
+        free(response->authenticate);
+        bytes_erase(&response->body);   /* may be a token */
         *response = (HttpResponse) {};
 }
 
@@ -77,8 +78,7 @@ static int month_from_name(const char *name) {
         return -1;
 }
 
-/* Seconds since 1970, or 0 if text is none of the three forms. */
-static uint64_t http_date_parse(const char *text) {
+uint64_t http_date_parse(const char *text) {
         int day, year, hour, minute, second, end = 0;
         char month[4] = "";
         if (sscanf(text, "%*3[A-Za-z], %2d %3[A-Za-z] %4d %2d:%2d:%2d GMT%n", &day, month, &year, &hour, &minute, &second, &end) == 6 && end > 0) {
@@ -114,6 +114,7 @@ Err *http_response_add_header(HttpResponse *response, Span name, Span value) {
                 { "retry-after", &response->retry_after },
                 { "x-ms-request-id", &response->request_id },
                 { "x-ms-maa-service-version", &response->service_version },
+                { "www-authenticate", &response->authenticate },
         };
         size_t i = 0;
         while (i < N_ELEMENTS(known) && !span_is_name(name, known[i].name))
@@ -156,6 +157,10 @@ static uint64_t retry_after_sec(const HttpResponse *response, uint64_t now_sec) 
         return MIN_OF(seconds, RETRY_AFTER_MAX_SEC);
 }
 
+uint64_t http_response_retry_after_usec(const HttpResponse *response, uint64_t now_sec) {
+        return retry_after_sec(response, now_sec) * USEC_PER_SEC;
+}
+
 /* Length of the control character at text, 0 if there is none: C0, DEL, and C1 in UTF-8 (U+0080 to U+009F). */
 static size_t control_size(const unsigned char *text) {
         if (text[0] < 0x20 || text[0] == 0x7f)
@@ -163,8 +168,7 @@ static size_t control_size(const unsigned char *text) {
         return text[0] == 0xc2 && text[1] >= 0x80 && text[1] <= 0x9f ? 2 : 0;
 }
 
-/* text (UTF-8) for people: each run of control characters and blanks becomes one blank, and at most max bytes are left. */
-static Err *text_for_people(const char *text, size_t max, char **ret) {
+Err *http_text_for_people(const char *text, size_t max, char **ret) {
         _cleanup_writer_ Writer out = {};
         const unsigned char *c = (const unsigned char *) text;
         size_t written = 0;
@@ -230,9 +234,9 @@ static Err *service_error_parse(const HttpResponse *response, ServiceError *ret)
         err_free(err);
         _cleanup_free_ char *code_copy = NULL;
         if (code)
-                TRY(text_for_people(code, ERROR_CODE_MAX, &code_copy));
+                TRY(http_text_for_people(code, ERROR_CODE_MAX, &code_copy));
         if (message)
-                TRY(text_for_people(message, ERROR_MESSAGE_MAX, &ret->message));
+                TRY(http_text_for_people(message, ERROR_MESSAGE_MAX, &ret->message));
         ret->code = steal_ptr(&code_copy);
         return NULL;
 }
@@ -290,7 +294,7 @@ Err *http_response_check(const HttpResponse *response, uint64_t now_sec) {
         ErrCode code = meaning_of(response->status, &error);
         Err *err = err_new_native(code, ERR_DOMAIN_HTTP, response->status, "%s", sentence);
         if (code == ERR_SERVICE_THROTTLED || code == ERR_SERVICE_UNAVAILABLE)
-                err_set_retry_after(err, retry_after_sec(response, now_sec) * USEC_PER_SEC);
+                err_set_retry_after(err, http_response_retry_after_usec(response, now_sec));
         return err;
 }
 

@@ -15,7 +15,8 @@ typedef struct HttpRequest {
         char *url;                   /* absolute */
         HttpHeader headers[HTTP_HEADERS_MAX];
         size_t n_headers;
-        Source *body;                /* NULL: none */
+        Source *body;                /* NULL: none; overwritten when it is freed */
+        bool is_metadata;            /* to a metadata service of this machine: plain HTTP is allowed, and it goes past every proxy */
 } HttpRequest;
 void http_request_done(HttpRequest *request);
 #define _cleanup_http_request_ _cleanup_(http_request_done)
@@ -28,6 +29,7 @@ typedef struct HttpResponse {
         char *retry_after;           /* NULL if absent; raw text */
         char *request_id;            /* x-ms-request-id; NULL if absent */
         char *service_version;       /* x-ms-maa-service-version */
+        char *authenticate;          /* WWW-Authenticate; NULL if absent */
         uint64_t date_sec;           /* of the Date header, seconds since 1970; 0 if absent */
         Bytes body;                  /* at most HTTP_ANSWER_SIZE_MAX: drivers stop above it with SERVICE_ANSWER_TOO_LARGE */
 } HttpResponse;
@@ -35,6 +37,13 @@ void http_response_done(HttpResponse *response);
 #define _cleanup_http_response_ _cleanup_(http_response_done)
 /* Feeds one header line of any case; unknown ones are ignored. For drivers. */
 Err *http_response_add_header(HttpResponse *response, Span name, Span value) _must_check_;
+
+/* Delay that Retry-After asks for, capped at 1 h; 0 if there is none that can be used. Counts as http_response_check() says. */
+uint64_t http_response_retry_after_usec(const HttpResponse *response, uint64_t now_sec);
+/* Seconds since 1970 of a date in one of the three forms of RFC 9110 §5.6.7; 0 if text is none. */
+uint64_t http_date_parse(const char *text);
+/* text (UTF-8) for people: each run of control characters and blanks becomes one blank, and at most max bytes are left. */
+Err *http_text_for_people(const char *text, size_t max, char **ret) _must_check_;
 
 /* NULL for 2xx; else the error that the service's body and status mean: SERVICE_REFUSED, SERVICE_UNAVAILABLE, SERVICE_THROTTLED,
  * SERVICE_UNAUTHORIZED, SERVICE_POLICY_MISSING, SERVICE_POLICY_DENIED, CHALLENGE_INVALID, and SERVICE_ANSWER_INVALID for redirects. It has the HTTP
