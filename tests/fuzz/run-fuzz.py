@@ -46,6 +46,15 @@ def vbs_payload(member):
 
 # target: list of (prefix, pattern below the vectors' folder, or the seed itself as bytes)
 SEEDS = {
+    "token-answer": [
+        (b"a\x00\xc8", b'{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"refresh_in":1800,"access_token":"a.b-c_d~e+f/g="}'),
+        (b"m\x00\xc8", b'{"access_token":"abc","client_id":"c","expires_in":"86399","expires_on":"1700086399","resource":"r","token_type":"Bearer"}'),
+        (b"m\x00\xc8", b'{"access_token":"abc","expires_on":"2023-11-15T00:13:20.123+01:00"}'),
+        (b"a\x00\xc8", b'{"access_token":"abc","expires_on":"Tue, 14 Nov 2023 23:13:20 GMT"}'),
+        (b"a\x01\x91", b'{"error":"invalid_client","error_description":"AADSTS7000215: \\u001b[1m","error_codes":[7000215],"trace_id":"x"}'),
+        (b"r\x01\x91", b"Basic realm=/keys/a.key"),
+        (b"t\x00\x00", b"abc.def\n"),
+    ],
     "authority": [
         (b"f", b"grant_type=client_credentials&client_id=c&client_secret=a%2Bb+%C3%A4&scope=https%3A%2F%2Fattest.azure.net%2F.default"),
         (b"a", "jose/rfc/*.jwsc"),
