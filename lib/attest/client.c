@@ -118,6 +118,9 @@ bool progress_ask(void *userdata, OperationStep step, const Operation *operation
         case OPERATION_SIGN:
                 state = "sign";
                 break;
+        case OPERATION_WAIT:
+                state = "wait";
+                break;
         case OPERATION_DONE:
         case OPERATION_FAILED:
                 break;

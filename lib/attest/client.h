@@ -22,7 +22,7 @@ AttestError *attest_client_set_proxy(AttestClient *client, const char *proxy) AT
 void attest_client_set_timeouts_usec(AttestClient *client, uint64_t connect_usec, uint64_t request_usec);
 /* Sent as Authorization, such as "Bearer …"; NULL, the default: none. Erased from memory when it goes. */
 AttestError *attest_client_set_authorization(AttestClient *client, const char *authorization) ATTEST_MUST_CHECK;
-/* Asked before each step of a call, of which state ("send", "quote", "report", "sign") is the name: false ends the call with Cancelled. */
+/* Asked before each step of a call, of which state ("send", "quote", "report", "sign", "wait") is the name: false ends the call with Cancelled. */
 void attest_client_set_progress(AttestClient *client, bool (*callback)(void *userdata, const char *state), void *userdata);
 
 /* By these every token is judged that a call brings. The client's; the issuer is the instance. Without keys of the caller's own the instance is asked for
