@@ -6,7 +6,6 @@
 #include <strings.h>
 
 #include "instance/attest.h"
-#include "instance/instance-token.h"
 #include "instance/policy-jws.h"
 #include "instance/policy-signers.h"
 #include "jose/x509.h"
@@ -20,12 +19,9 @@ bool admin_is_responsible(const char *path) {
                strncasecmp(path, CERTIFICATES ":", strlen(CERTIFICATES ":")) == 0;
 }
 
-static Err *answer(const Service *service, const ServiceRequest *request, Json *claims, ServiceReply *reply) {
-        _cleanup_free_ char *token = NULL, *text = NULL;
-        TRY(instance_token_make(service->identity, claims, request->now_sec, RESULT_LIFETIME_SEC, /* is_signed= */ true, &token));
-        TRY(string_format(&text, "{\"token\":\"%s\"}", token));
-        bytes_done(&reply->body);
-        return bytes_copy(span_from_string(text), &reply->body);
+static Err *answer(Service *service, const ServiceRequest *request, Json *claims, ServiceReply *reply) {
+        ServiceTokenRules rules = { .now_sec = request->now_sec, .lifetime_sec = RESULT_LIFETIME_SEC, .is_signed = true };
+        return service_reply_token(service, reply, claims, &rules);
 }
 
 /* May whoever sent this change policies? */
@@ -94,7 +90,7 @@ static Err *reset_policy(Service *service, const ServiceRequest *request, Attest
         return answer(service, request, claims, reply);
 }
 
-static Err *list_certificates(const Service *service, const ServiceRequest *request, ServiceReply *reply) {
+static Err *list_certificates(Service *service, const ServiceRequest *request, ServiceReply *reply) {
         _cleanup_json_ Json *claims = NULL, *keys = NULL;
         TRY(json_new_object(&claims));
         TRY(policy_signers_to_json(service->signers, &keys));

@@ -89,7 +89,7 @@ static Err *make_token(Service *service, const ServiceRequest *request, const At
                 .policy_claims = claims,
         };
         TRY(report_init(&report, request->now_sec, service->options.token_lifetime_sec));
-        return forge_token(&service->forger, fault_take_forgery(&service->faults), &report, service->identity, ret);
+        return forge_token(&service->forger, fault_take_forgery(&service->faults, FAULT_AT_REQUEST), &report, service->identity, ret);
 }
 
 static Err *judge(Service *service, const ServiceRequest *request, const char *jws, char **ret_token) {

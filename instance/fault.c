@@ -68,6 +68,7 @@ static const struct {
         { "openid", FAULT_AT_OPENID },
         { "init", FAULT_AT_INIT },
         { "request", FAULT_AT_REQUEST },
+        { "other", FAULT_AT_OTHER },
         { "authority", FAULT_AT_AUTHORITY },
         { "imds", FAULT_AT_IMDS },
 };
@@ -95,7 +96,7 @@ static Err *parse_where(char **text, unsigned *ret) {
                         *text = colon + 1;
                         return NULL;
                 }
-        return err_new(ERR_INVALID_ARGUMENT, "fault: \"%s\" is none of certs, openid, init, request, authority, imds", *text);
+        return err_new(ERR_INVALID_ARGUMENT, "fault: \"%s\" is none of certs, openid, init, request, other, authority, imds", *text);
 }
 
 static Err *parse_forgery(const char *text, int64_t *ret) {
@@ -217,9 +218,9 @@ bool fault_take(Faults *faults, FaultName name, FaultWhere where, int64_t *ret_v
         return false;
 }
 
-Forgery fault_take_forgery(Faults *faults) {
+Forgery fault_take_forgery(Faults *faults, FaultWhere where) {
         int64_t value;
-        return fault_take(faults, FAULT_TOKEN, FAULT_AT_REQUEST, &value) ? (Forgery) value : FORGERY_NONE;
+        return fault_take(faults, FAULT_TOKEN, where, &value) ? (Forgery) value : FORGERY_NONE;
 }
 
 static const char *where_name(unsigned where) {
@@ -250,7 +251,7 @@ Err *fault_to_string(const Fault *fault, char **ret) {
 }
 
 void fault_print_help(FILE *file) {
-        fputs("Faults: [WHERE:]NAME[=VALUE][@N|@Ns]; WHERE is certs, openid, init, request, authority or imds (default: all of them),\n"
+        fputs("Faults: [WHERE:]NAME[=VALUE][@N|@Ns]; WHERE is certs, openid, init, request, authority, imds or other (default: all of them),\n"
               "N the number of answers to spoil, or of seconds from the first on (default: all). PUT /fault with a list of them replaces the list at run time, an empty one ends\n"
               "all of them; GET /fault shows what is left.\n", file);
         for (unsigned i = 0; i < _FAULT_NAME_MAX; i++)

@@ -98,7 +98,7 @@ Err *faults_replace(Faults *faults, Span text) _must_check_;
 /* Is this fault to happen now? Counts it, if so. ret_value may be NULL. */
 bool fault_take(Faults *faults, FaultName name, FaultWhere where, int64_t *ret_value);
 /* The forgery for the next token, counted; FORGERY_NONE if there is none. */
-Forgery fault_take_forgery(Faults *faults);
+Forgery fault_take_forgery(Faults *faults, FaultWhere where);
 /* "token=expired@2", for display. */
 Err *fault_to_string(const Fault *fault, char **ret) _must_check_;
 /* The part of --help that names them all. */

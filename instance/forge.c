@@ -8,7 +8,6 @@
 #include "jose/jws.h"
 
 #define WEAK_BITS 1024
-#define HOUR 3600
 #define FOREIGN_VALID_SEC (INT64_C(365) * 86400)
 
 Err *forger_init(Forger *forger, const char *url) {
@@ -70,8 +69,7 @@ Err *forger_prepare(Forger *forger, Forgery forgery, int64_t now_sec) {
         return NULL;
 }
 
-/* A random value in base64url, of the size of a nonce. */
-static Err *random_text(char **ret) {
+Err *forge_random_text(char **ret) {
         uint8_t bytes[32];
         if (RAND_bytes(bytes, sizeof(bytes)) != 1)
                 return err_new(ERR_INTERNAL, "OpenSSL has no random bytes");
@@ -84,25 +82,25 @@ static Err *forge_claims(Forger *forger, Forgery forgery, const Report *report, 
         _cleanup_free_ char *text = NULL;
         int64_t life = report->expires - report->issued;
         if (forgery == FORGERY_EXPIRED) {
-                forged.expires = report->issued - HOUR;
+                forged.expires = report->issued - FORGE_SHIFT_SEC;
                 forged.issued = forged.expires - life;
                 forged.not_before = forged.issued - REPORT_BACKDATE_SEC;
         } else if (forgery == FORGERY_NOT_YET_VALID) {
-                forged.not_before = report->issued + HOUR;
-                forged.expires = report->expires + HOUR;
+                forged.not_before = report->issued + FORGE_SHIFT_SEC;
+                forged.expires = report->expires + FORGE_SHIFT_SEC;
         } else if (forgery == FORGERY_ISSUED_IN_FUTURE) {
-                forged.issued = report->issued + HOUR;
-                forged.expires = report->expires + HOUR;
+                forged.issued = report->issued + FORGE_SHIFT_SEC;
+                forged.expires = report->expires + FORGE_SHIFT_SEC;
         } else if (forgery == FORGERY_WRONG_ISSUER) {
-                forged.issuer = "https://another.instance.invalid";
+                forged.issuer = FORGE_OTHER_ISSUER;
         } else if (forgery == FORGERY_WRONG_NONCE) {
-                TRY(random_text(&text));
+                TRY(forge_random_text(&text));
                 forged.rp_data = forged.nonce = text;
         } else if (forgery == FORGERY_WRONG_CNF) {
                 TRY(jwk_public_text(forger->foreign.key, &text));
                 forged.confirmed_jwk = text;
         } else if (forgery == FORGERY_WRONG_POLICY_HASH) {
-                TRY(random_text(&text));
+                TRY(forge_random_text(&text));
                 forged.policy_hash = text;
         }
         return report_sign(&forged, identity, ret);
@@ -117,22 +115,16 @@ static Err *sign_with_header(const Report *report, EVP_PKEY *key, const ReportHe
         return jws_sign(JOSE_ALG_RS256, key, text, bytes_span(&claims), ret);
 }
 
-/* alg none, and HS256 with the published key as the secret. */
-static Err *forge_without_key(Forgery forgery, const Report *report, const Identity *identity, const ReportHeader *good, char **ret) {
-        ReportHeader header = *good;
-        header.alg = forgery == FORGERY_HS256 ? "HS256" : "none";
-        _cleanup_free_ char *text = NULL;
-        _cleanup_bytes_ Bytes claims = {}, public_key = {};
-        TRY(report_header_text(&header, &text));
-        TRY(report_claims_text(report, &claims));
+Err *forge_without_key(const char *header, Span claims, EVP_PKEY *hmac_key, char **ret) {
+        _cleanup_bytes_ Bytes public_key = {};
         _cleanup_writer_ Writer writer = {};
-        writer_base64url(&writer, span_from_string(text));
+        writer_base64url(&writer, span_from_string(header));
         writer_string(&writer, ".");
-        writer_base64url(&writer, bytes_span(&claims));
-        if (forgery == FORGERY_HS256 && !writer.failed) {
+        writer_base64url(&writer, claims);
+        if (hmac_key && !writer.failed) {
                 uint8_t mac[EVP_MAX_MD_SIZE];
                 unsigned size = 0;
-                TRY(ca_public_key_to_pem(identity->token_chain[0].key, &public_key));
+                TRY(ca_public_key_to_pem(hmac_key, &public_key));
                 if (!HMAC(EVP_sha256(), public_key.data, (int) public_key.size, writer.output.data, writer.output.size, mac, &size))
                         return err_new(ERR_INTERNAL, "computing an HMAC failed");
                 writer_string(&writer, ".");
@@ -141,6 +133,18 @@ static Err *forge_without_key(Forgery forgery, const Report *report, const Ident
                 writer_string(&writer, ".");
         }
         return writer_finish_string(&writer, ret);
+}
+
+/* alg none, and HS256 with the published key as the secret. */
+static Err *forge_report_without_key(Forgery forgery, const Report *report, const Identity *identity, const ReportHeader *good, char **ret) {
+        ReportHeader header = *good;
+        bool is_hmac = forgery == FORGERY_HS256;
+        header.alg = is_hmac ? "HS256" : "none";
+        _cleanup_free_ char *text = NULL;
+        _cleanup_bytes_ Bytes claims = {};
+        TRY(report_header_text(&header, &text));
+        TRY(report_claims_text(report, &claims));
+        return forge_without_key(text, bytes_span(&claims), is_hmac ? identity->token_chain[0].key : NULL, ret);
 }
 
 /* Defects in a header that the foreign key signs: each invites to believe that key. */
@@ -227,7 +231,7 @@ Err *forge_token(Forger *forger, Forgery forgery, const Report *report, const Id
                 return forge_claims(forger, forgery, report, identity, ret);
         case FORGERY_ALG_NONE:
         case FORGERY_HS256:
-                return forge_without_key(forgery, report, identity, &header, ret);
+                return forge_report_without_key(forgery, report, identity, &header, ret);
         case FORGERY_WRONG_KEY:
         case FORGERY_FOREIGN_JKU:
         case FORGERY_FOREIGN_X5U:
@@ -235,7 +239,7 @@ Err *forge_token(Forger *forger, Forgery forgery, const Report *report, const Id
         case FORGERY_EMBEDDED_JWK:
                 return forge_foreign(forger, forgery, report, &header, ret);
         case FORGERY_UNKNOWN_KID:
-                TRY(random_text(&kid));
+                TRY(forge_random_text(&kid));
                 header.kid = kid;
                 header.x5c = NULL;
                 return sign_with_header(report, key, &header, ret);

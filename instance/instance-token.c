@@ -65,7 +65,14 @@ Err *json_sorted_copy(const Json *json, Json **ret) {
         return NULL;
 }
 
-static Err *make_header(const Identity *identity, bool is_signed, char **ret) {
+Err *instance_token_add_times(const Identity *identity, Json *claims, int64_t now_sec, uint64_t lifetime_sec) {
+        TRY(json_add_integer(claims, "exp", now_sec + (int64_t) lifetime_sec));
+        TRY(json_add_integer(claims, "iat", now_sec));
+        TRY(json_add_string(claims, "iss", identity->url));
+        return json_add_integer(claims, "nbf", now_sec);
+}
+
+Err *instance_token_header(const Identity *identity, bool is_signed, Json **ret) {
         _cleanup_json_ Json *header = NULL;
         _cleanup_free_ char *jku = NULL;
         TRY(json_new_object(&header));
@@ -74,7 +81,14 @@ static Err *make_header(const Identity *identity, bool is_signed, char **ret) {
         TRY(json_add_string(header, "jku", jku));
         TRY(json_add_string(header, "kid", identity->instance_kid));
         TRY(json_add_string(header, "typ", "JWT"));
-        return json_to_string(header, ret);
+        *ret = steal_ptr(&header);
+        return NULL;
+}
+
+static Err *to_sorted_text(const Json *json, char **ret) {
+        _cleanup_json_ Json *sorted = NULL;
+        TRY(json_sorted_copy(json, &sorted));
+        return json_to_string(sorted, ret);
 }
 
 static Err *write_unsigned(const char *header, const char *payload, char **ret) {
@@ -84,17 +98,9 @@ static Err *write_unsigned(const char *header, const char *payload, char **ret) 
         return string_format(ret, "%s.%s.", first, second);
 }
 
-Err *instance_token_make(const Identity *identity, Json *claims, int64_t now_sec, uint64_t lifetime_sec, bool is_signed, char **ret) {
-        _cleanup_json_ Json *sorted = NULL;
-        _cleanup_free_ char *header = NULL, *payload = NULL;
-        TRY(json_add_integer(claims, "exp", now_sec + (int64_t) lifetime_sec));
-        TRY(json_add_integer(claims, "iat", now_sec));
-        TRY(json_add_string(claims, "iss", identity->url));
-        TRY(json_add_integer(claims, "nbf", now_sec));
-        TRY(json_sorted_copy(claims, &sorted));
-        TRY(json_to_string(sorted, &payload));
-        TRY(make_header(identity, is_signed, &header));
-        if (!is_signed)
-                return write_unsigned(header, payload, ret);
-        return jws_sign(JOSE_ALG_RS256, identity->instance.key, header, span_from_string(payload), ret);
+Err *instance_token_sign(const Json *header, const Json *claims, EVP_PKEY *key, char **ret) {
+        _cleanup_free_ char *header_text = NULL, *payload = NULL;
+        TRY(to_sorted_text(header, &header_text));
+        TRY(to_sorted_text(claims, &payload));
+        return key ? jws_sign(JOSE_ALG_RS256, key, header_text, span_from_string(payload), ret) : write_unsigned(header_text, payload, ret);
 }

@@ -7,6 +7,7 @@
 #include "instance/admin.h"
 #include "instance/attest.h"
 #include "instance/enrolment.h"
+#include "instance/instance-token.h"
 #include "instance/metadata.h"
 #include "instance/spoil.h"
 
@@ -108,6 +109,17 @@ Err *service_reply_wrong_method(ServiceReply *reply, const ServiceRequest *reque
 
 Err *service_reply_not_found(ServiceReply *reply, const ServiceRequest *request) {
         return service_reply_error(reply, 404, "NotFound", err_new(ERR_REQUEST_INVALID, "there is nothing at %.256s", request->path));
+}
+
+Err *service_reply_token(Service *service, ServiceReply *reply, Json *claims, const ServiceTokenRules *rules) {
+        _cleanup_free_ char *token = NULL, *text = NULL;
+        EVP_PKEY *key = rules->is_signed ? service->identity->instance.key : NULL;
+        Forgery forgery = key ? fault_take_forgery(&service->faults, FAULT_AT_OTHER) : FORGERY_NONE;
+        TRY(instance_token_add_times(service->identity, claims, rules->now_sec, rules->lifetime_sec));
+        TRY(forge_instance_token(&service->forger, forgery, service->identity, claims, key, &token));
+        TRY(string_format(&text, "{\"token\":\"%s\"}", token));
+        bytes_done(&reply->body);
+        return bytes_copy(span_from_string(text), &reply->body);
 }
 
 static Err *set_text(ServiceReply *reply, char *steal_text) {

@@ -90,6 +90,12 @@ struct ServiceReply {
         int64_t date_sec;            /* of the Date header */
         char *reason;                /* one line for the log of who runs the instance; NULL if all went well */
 };
+typedef struct ServiceTokenRules {
+        int64_t now_sec;
+        uint64_t lifetime_sec;
+        bool is_signed;
+} ServiceTokenRules;
+
 void service_reply_done(ServiceReply *reply);
 #define _cleanup_service_reply_ _cleanup_(service_reply_done)
 
@@ -97,6 +103,8 @@ void service_reply_done(ServiceReply *reply);
 Err *service_handle(Service *service, const ServiceRequest *request, ServiceReply *ret) _must_check_;
 /* Somebody sent Expect: 100-continue and waits. How long (0: not at all), and whether he is refused instead; both are faults. */
 uint64_t service_continue_latency(Service *service, const ServiceRequest *request, bool *ret_refused);
+/* {"token":"…"} of claims (instance-token.h), forged if a fault says so. Unsigned: for draft policies. */
+Err *service_reply_token(Service *service, ServiceReply *reply, Json *claims, const ServiceTokenRules *rules) _must_check_;
 /* An error in the service's form: {"error":{"code","message","innererror":{the same}}}; takes error. */
 Err *service_reply_error(ServiceReply *reply, unsigned status, const char *code, Err *steal_error) _must_check_;
 /* The same from a message as the client gets it, and a reason for the log, in one line. */

@@ -18,13 +18,15 @@ static void test_json_sorted_copy_sorts_every_object_and_no_array(void **state) 
 }
 
 /* A draft token of the service: {"alg":"none","jku":…,"kid":…,"typ":"JWT"}, and no signature. */
-static void test_instance_token_make_unsigned_has_the_form_of_a_recorded_one(void **state) {
-        _cleanup_json_ Json *claims = NULL;
+static void test_instance_token_sign_unsigned_has_the_form_of_a_recorded_one(void **state) {
+        _cleanup_json_ Json *claims = NULL, *header = NULL;
         _cleanup_free_ char *token = NULL;
         Identity identity = { .url = (char *) "https://127.0.0.1:1", .instance_kid = (char *) "k/i=d" };
         assert_ok(json_new_object(&claims));
         assert_ok(json_add_string(claims, "aas-ehd", "x"));
-        assert_ok(instance_token_make(&identity, claims, 1000, 28800, /* is_signed= */ false, &token));
+        assert_ok(instance_token_header(&identity, /* is_signed= */ false, &header));
+        assert_ok(instance_token_add_times(&identity, claims, 1000, 28800));
+        assert_ok(instance_token_sign(header, claims, NULL, &token));
         _cleanup_(jws_freep) Jws *jws = NULL;
         assert_ok(jws_parse(span_from_string(token), &jws));
         assert_string_equal((const char *) jws->header_text.data, "{\"alg\":\"none\",\"jku\":\"https://127.0.0.1:1/certs\",\"kid\":\"k/i=d\",\"typ\":\"JWT\"}");
@@ -67,7 +69,7 @@ static void test_policy_signers_have_a_limit_and_never_lose_the_last(void **stat
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_json_sorted_copy_sorts_every_object_and_no_array),
-                cmocka_unit_test(test_instance_token_make_unsigned_has_the_form_of_a_recorded_one),
+                cmocka_unit_test(test_instance_token_sign_unsigned_has_the_form_of_a_recorded_one),
                 cmocka_unit_test(test_policy_signers_have_a_limit_and_never_lose_the_last),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -246,6 +246,66 @@ static void test_service_each_forgery_breaks_its_own_rule(void **state) {
         }
 }
 
+static char *get_result_token(Service *service) {
+        _cleanup_service_reply_ ServiceReply reply = {};
+        _cleanup_json_ Json *json = NULL;
+        const char *token;
+        char *copy;
+        ask(service, "GET", "/policies/Tpm", (Span) {}, 0, &reply);
+        assert_int_equal(reply.status, 200);
+        assert_ok(json_parse(bytes_span(&reply.body), "answer", &json));
+        assert_ok(json_get_string(json, "token", &token));
+        assert_ok(string_copy(token, &copy));
+        return copy;
+}
+
+static Err *validate_result(Service *service, const char *text) {
+        _cleanup_(jwk_set_freep) JwkSet *keys = get_keys(service);
+        _cleanup_(token_freep) Token *token = NULL;
+        TokenRules rules = { .keys = keys, .issuer = URL, .now_sec = (uint64_t) now, .clock_skew_sec = 120 };
+        return token_validate(span_from_string(text), &rules, &token, NULL);
+}
+
+/* Tokens of the administration: all but those whose claims (nonce, cnf, hash of the policy) they lack. */
+static void test_service_each_forgery_of_a_result_breaks_its_own_rule(void **state) {
+        static const struct {
+                const char *forgery;
+                ErrCode code;
+        } cases[] = {
+                { "alg-none", ERR_TOKEN_ALG_NONE },
+                { "hs256", ERR_TOKEN_ALG_SYMMETRIC },
+                { "wrong-key", ERR_TOKEN_SIGNATURE_INVALID },
+                { "unknown-kid", ERR_TOKEN_KEY_UNKNOWN },
+                { "expired", ERR_TOKEN_EXPIRED },
+                { "not-yet-valid", ERR_TOKEN_NOT_YET_VALID },
+                { "issued-in-future", ERR_TOKEN_ISSUED_IN_FUTURE },
+                { "wrong-issuer", ERR_TOKEN_ISSUER_MISMATCH },
+                { "tampered", ERR_TOKEN_SIGNATURE_INVALID },
+                { "duplicate-alg", ERR_TOKEN_DUPLICATE_MEMBER },
+                { "foreign-jku", ERR_TOKEN_FOREIGN_JKU },
+                { "foreign-x5u", ERR_TOKEN_FOREIGN_JKU },
+                { "foreign-x5c", ERR_TOKEN_X5C_MISMATCH },
+                { "embedded-jwk", ERR_TOKEN_EMBEDDED_JWK },
+                { "crit", ERR_TOKEN_CRIT_UNKNOWN },
+                { "extra-part", ERR_TOKEN_PARTS },
+                { "truncated", ERR_TOKEN_TRUNCATED },
+                { "weak-key", ERR_TOKEN_KEY_WEAK },
+        };
+        assert_int_equal(N_ELEMENTS(cases), _FORGERY_MAX - 1 - 3);
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                _cleanup_free_ char *spec = NULL;
+                assert_ok(string_format(&spec, "other:token=%s@1", cases[i].forgery));
+                _cleanup_(service_freep) Service *service = make_service(spec);
+                _cleanup_free_ char *forged = get_result_token(service), *good = NULL;
+                Err *error = validate_result(service, forged);
+                if (err_code(error) != cases[i].code)
+                        fail_msg("%s: got %s (%s)", cases[i].forgery, err_code_info(err_code(error))->symbol, err_describe(error));
+                err_free(error);
+                good = get_result_token(service);
+                assert_ok(validate_result(service, good));
+        }
+}
+
 /* What a client gets that does follow a forged jku: a set with which the token verifies. So refusing it is no accident. */
 static void test_service_lure_would_work(void **state) {
         _cleanup_(service_freep) Service *service = make_service("token=foreign-jku");
@@ -384,6 +444,7 @@ int main(void) {
                 cmocka_unit_test(test_service_openid_has_the_recorded_members),
                 cmocka_unit_test(test_service_policy_hash_follows_the_recorded_rule),
                 cmocka_unit_test(test_service_each_forgery_breaks_its_own_rule),
+                cmocka_unit_test(test_service_each_forgery_of_a_result_breaks_its_own_rule),
                 cmocka_unit_test(test_service_lure_would_work),
                 cmocka_unit_test(test_service_request_twice_or_late_is_refused),
                 cmocka_unit_test(test_service_challenge_of_another_context_is_refused),
