@@ -16,7 +16,7 @@ static const CliVerb verbs[] = {
         { "eventlog", verb_eventlog, "[--json] [--pcr LIST] [--running] FILE", "Show a firmware event log and the PCR values that it replays to" },
         { "ima", verb_ima, "[--json] [--bank BANK] FILE", "Show what an IMA measurement list replays to" },
         { "evidence", verb_evidence, "decode FILE | collect -o FILE | replay FILE", "Show a piece of evidence, collect all of it, verify what was collected" },
-        { "policy", verb_policy, "check [--json] FILE", "Check whether a policy's text is well formed" },
+        { "policy", verb_policy, "check FILE | eval FILE --claims FILE", "Check a policy's text, or evaluate it over claims" },
         { "doctor", verb_doctor, "[--config FILE] [--json]", "Look at everything that an attestation needs, and say what to do" },
         { "validate", verb_validate, "[--keys FILE|URL] [--trust-anchors PEM] [OPTIONS] TOKEN-FILE", "Judge a token: by the keys that are given, else by attestd" },
         { "errors", verb_errors, "[--json] [NAME]", "List every error code with its exit status and what to do about it" },

@@ -1,16 +1,25 @@
-/* attestctl policy check: whether the text of a policy is well formed, without asking the service. */
+/* attestctl policy: whether the text of a policy is well formed, and what it makes of given claims, without asking the service. */
 #include <getopt.h>
 #include <stdio.h>
 
 #include "cli/cli.h"
 #include "cli/log-input.h"
-#include "policy/policy.h"
+#include "policy/policy-eval.h"
+
+#define CLAIMS_SIZE_MAX (4u << 20)
 
 static const char help_text[] =
-        "  check        parse a policy (versions 1.0, 1.1, 1.2) and name line and column of what is not allowed\n"
-        "  --json       as a JSON object\n"
-        "  FILE         the policy's text, or - for standard input\n\n"
-        "Exit status: 0; 122 if it is not well formed; others: attestctl errors.\n";
+        "  check FILE                  parse a policy (versions 1.0, 1.1, 1.2) and name line and column of what is not allowed\n"
+        "  eval FILE --claims FILE     evaluate it over claims; says which rules act and what comes out\n"
+        "  --claims FILE               with eval: claims of the service, a JSON object\n"
+        "  --custom-claims FILE        with eval: claims of the client, a JSON object as well\n"
+        "  --json                      as a JSON object\n"
+        "  FILE                        the policy's text; - for standard input, as with the others\n\n"
+        "Exit status: 0; 1 if the policy does not permit; 122 if it is not well formed; 124 if a rule cannot be evaluated; others: attestctl errors.\n";
+
+typedef struct EvalOptions {
+        const char *policy, *claims, *custom_claims;
+} EvalOptions;
 
 static Err *show_json(const Policy *policy, const char *version) {
         _cleanup_json_ Json *json = NULL;
@@ -24,12 +33,16 @@ static Err *show_json(const Policy *policy, const char *version) {
         return cli_print_json(json);
 }
 
-static Err *check(const char *path) {
+static Err *load(const char *path, Policy **ret) {
         _cleanup_bytes_ Bytes text = {};
+        TRY(log_input_read(path, POLICY_SIZE_MAX, &text));
+        return err_wrap(policy_parse(bytes_span(&text), ret), "%s", path);
+}
+
+static Err *check(const char *path) {
         _cleanup_(policy_freep) Policy *policy = NULL;
         _cleanup_free_ char *version = NULL;
-        TRY(log_input_read(path, POLICY_SIZE_MAX, &text));
-        TRY(err_wrap(policy_parse(bytes_span(&text), &policy), "%s", path));
+        TRY(load(path, &policy));
         TRY(string_format(&version, "1.%u", policy_minor_version(policy)));
         if (cli_is_json())
                 return show_json(policy, version);
@@ -39,27 +52,149 @@ static Err *check(const char *path) {
         return NULL;
 }
 
+/* ---- eval ---- */
+
+static Err *add_claims(const char *path, PolicyIssuer issuer, PolicyClaims *claims) {
+        _cleanup_bytes_ Bytes text = {};
+        _cleanup_json_ Json *json = NULL;
+        TRY(log_input_read(path, CLAIMS_SIZE_MAX, &text));
+        TRY(json_parse(bytes_span(&text), path, &json));
+        if (!json_is_object(json))
+                return err_new(ERR_JSON_MEMBER_TYPE, "%s: claims are members of an object", path);
+        return err_wrap(policy_claims_add_json(claims, json, issuer), "%s", path);
+}
+
+static Err *trace_to_json(const PolicyOutcome *outcome, Json **ret) {
+        _cleanup_json_ Json *rules = NULL;
+        TRY(json_new_array(&rules));
+        for (size_t i = 0; i < outcome->n_trace; i++) {
+                const PolicyTrace *trace = &outcome->trace[i];
+                Json *rule;
+                TRY(json_new_object(&rule));
+                TRY(json_append(rules, rule));
+                TRY(json_add_string(rule, "section", policy_section_to_string(trace->section)));
+                TRY(json_add_integer(rule, "line", trace->line));
+                TRY(json_add_string(rule, "action", policy_verb_to_string(trace->verb)));
+                TRY(json_add_integer(rule, "acted", (int64_t) trace->n_fired));
+                TRY(json_add_integer(rule, "claims", (int64_t) trace->n_claims));
+                if (trace->n_fired == 0)
+                        TRY(json_add_integer(rule, "unsatisfied_condition", (int64_t) trace->condition));
+        }
+        *ret = steal_ptr(&rules);
+        return NULL;
+}
+
+static Err *show_outcome_json(const PolicyOutcome *outcome) {
+        _cleanup_json_ Json *json = NULL;
+        Json *claims, *properties, *rules;
+        TRY(json_new_object(&json));
+        TRY(json_add_boolean(json, "permitted", outcome->permitted));
+        TRY(json_add_boolean(json, "denied", outcome->denied));
+        TRY(policy_claims_to_json(outcome->issued, &claims));
+        TRY(json_add(json, "claims", claims));
+        TRY(policy_claims_to_json(outcome->properties, &properties));
+        TRY(json_add(json, "properties", properties));
+        TRY(trace_to_json(outcome, &rules));
+        TRY(json_add(json, "rules", rules));
+        return cli_print_json(json);
+}
+
+static void print_trace(const PolicyTrace *trace) {
+        printf("%s, line %u: %s() ", policy_section_to_string(trace->section), trace->line, policy_verb_to_string(trace->verb));
+        if (trace->n_fired == 0)
+                printf("does not act: condition %zu is not satisfied\n", trace->condition);
+        else if (trace->verb == POLICY_VERB_PERMIT || trace->verb == POLICY_VERB_DENY)
+                printf("acts\n");
+        else
+                printf("acts %zu time%s, claims made: %zu\n", trace->n_fired, trace->n_fired == 1 ? "" : "s", trace->n_claims);
+}
+
+/* Values as JSON writes them, so that nothing in them reaches the terminal as a control character. */
+static Err *print_claims(const char *what, const PolicyClaims *claims) {
+        _cleanup_json_ Json *json = NULL;
+        if (policy_claims_count(claims) == 0)
+                return NULL;
+        TRY(policy_claims_to_json(claims, &json));
+        printf("%s\n", what);
+        json_object_object_foreach(json, type, value) {
+                _cleanup_free_ char *text = NULL, *name = NULL;
+                _cleanup_json_ Json *name_json = json_object_new_string(type);
+                if (!name_json)
+                        return err_oom();
+                TRY(json_to_string(name_json, &name));
+                TRY(json_to_string(value, &text));
+                printf("  %s: %s\n", name, text);
+        }
+        return NULL;
+}
+
+static Err *show_outcome(const PolicyOutcome *outcome) {
+        for (size_t i = 0; i < outcome->n_trace; i++)
+                print_trace(&outcome->trace[i]);
+        printf("%s\n", outcome->permitted ? "permitted" : outcome->denied ? "denied" : "not permitted: no rule permits");
+        TRY(print_claims("claims", outcome->issued));
+        return print_claims("properties", outcome->properties);
+}
+
+static Err *evaluate(const EvalOptions *options, bool *ret_permitted) {
+        _cleanup_(policy_freep) Policy *policy = NULL;
+        _cleanup_(policy_claims_freep) PolicyClaims *claims = NULL;
+        _cleanup_(policy_outcome_freep) PolicyOutcome *outcome = NULL;
+        TRY(load(options->policy, &policy));
+        TRY(policy_claims_new(&claims));
+        if (options->claims)
+                TRY(add_claims(options->claims, POLICY_ISSUER_SERVICE, claims));
+        if (options->custom_claims)
+                TRY(add_claims(options->custom_claims, POLICY_ISSUER_CUSTOM, claims));
+        TRY(err_wrap(policy_evaluate(policy, claims, &outcome), "%s", options->policy));
+        *ret_permitted = outcome->permitted;
+        return cli_is_json() ? show_outcome_json(outcome) : show_outcome(outcome);
+}
+
+static int eval(const EvalOptions *options) {
+        bool permitted = false;
+        if (!options->claims && !options->custom_claims)
+                return cli_usage_error("policy", "eval needs claims: --claims FILE");
+        Err *err = evaluate(options, &permitted);
+        return err ? cli_fail(err) : permitted ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 int verb_policy(int argc, char **argv) {
-        enum { OPTION_JSON = 256 };
-        static const struct option options[] = {
+        enum { OPTION_JSON = 256, OPTION_CLAIMS, OPTION_CUSTOM_CLAIMS };
+        static const struct option table[] = {
                 { "help", no_argument, NULL, 'h' },
                 { "json", no_argument, NULL, OPTION_JSON },
+                { "claims", required_argument, NULL, OPTION_CLAIMS },
+                { "custom-claims", required_argument, NULL, OPTION_CUSTOM_CLAIMS },
                 {},
         };
-        for (int c; (c = getopt_long(argc, argv, "h", options, NULL)) >= 0;)
+        EvalOptions options = {};
+        for (int c; (c = getopt_long(argc, argv, "h", table, NULL)) >= 0;)
                 switch (c) {
                 case 'h':
                         return cli_help(cli_verb("policy"), help_text);
                 case OPTION_JSON:
                         cli_set_json(true);
                         break;
+                case OPTION_CLAIMS:
+                        options.claims = optarg;
+                        break;
+                case OPTION_CUSTOM_CLAIMS:
+                        options.custom_claims = optarg;
+                        break;
                 default:
                         return EXIT_USAGE;
                 }
-        if (argc - optind < 1 || !string_equal(argv[optind], "check"))
-                return cli_usage_error("policy", "what to do is needed: check");
+        const char *what = argc > optind ? argv[optind] : "";
+        if (!string_equal(what, "check") && !string_equal(what, "eval"))
+                return cli_usage_error("policy", "what to do is needed: check or eval");
         if (argc - optind != 2)
-                return cli_usage_error("policy", "one file is needed");
-        Err *err = check(argv[optind + 1]);
+                return cli_usage_error("policy", "one policy is needed");
+        options.policy = argv[optind + 1];
+        if (string_equal(what, "eval"))
+                return eval(&options);
+        if (options.claims || options.custom_claims)
+                return cli_usage_error("policy", "claims are for eval alone");
+        Err *err = check(options.policy);
         return err ? cli_fail(err) : EXIT_SUCCESS;
 }

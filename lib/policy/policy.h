@@ -1,5 +1,5 @@
 /* The policy language of the attestation service, versions 1.0, 1.1 and 1.2: text in, rules out.
- * Nothing evaluates them yet.
+ * policy-eval.h evaluates them.
  *
  *     version=1.2;                                                    comments: // to the end of the line
  *     configurationrules { => issueproperty(type="required_pcr_mask", value=15); };               since 1.1

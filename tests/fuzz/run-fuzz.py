@@ -101,6 +101,17 @@ SEEDS = {
         (b"", "ima/*.txt"),
     ],
     "policy": [(b"", "policies/*.txt")],
+    # policy, NUL, claims
+    "policy-eval": [(b"", "policies/*.txt")] + [
+        (b"", b"version=1.2;authorizationrules { =>permit(); };issuancerules { " + rules + b" };\0" + claims)
+        for rules, claims in (
+            (b'c:[type=="events"] => add(type="x", value=JmesPath(c.value, "Events[?a == `1`].b")); c:[type=="x"] => issue(type="y", value=JsonToClaimValue(c.value));',
+             b'{"events":{"Events":[{"a":1,"b":true},{"a":2,"b":"x"}]}}'),
+            (b'a:[type=="s"] && b:[type=="t", value>=2] && ![type=="u"] => issue(type="r", value=IsSubsetOf(a.value, b.value));', b'{"s":[1,2],"t":[1,2,3]}'),
+            (b'a:[type=="s"] && b:[value!=a.value, issuer=="CustomClaim"] => issue(claim=b); c:[] => issueproperty(type=c.type, value=NegateBool(true));', b'{"s":"x","t":"y"}'),
+            (b'a:[type=="s"] => issue(type=AppendString(a.value, a.issuer), value=ContainsOnlyValue(a.value, "x"));', b'{"s":["x","x"]}'),
+        )
+    ],
     # document, NUL, expression
     "jmespath": [
         (b"", JMESPATH_DOCUMENT + b"\0" + expression)

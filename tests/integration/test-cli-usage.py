@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import unittest
 
 ATTESTCTL = os.path.abspath(sys.argv.pop(1))
@@ -123,8 +124,59 @@ class Policy(unittest.TestCase):
         self.assertIn("line 3, column 25: found issue, allowed: permit, deny, add in authorizationrules", done.stderr)
         self.assertEqual(json.loads(done.stdout)["error"]["code"], "PolicyInvalid")
 
+    RULES = """version=1.2;
+authorizationrules {
+    [type=="secureBootEnabled", value==true] => permit();
+    [type=="bad"] => deny();
+};
+issuancerules {
+    c:[type=="level", issuer=="AttestationService"] => issue(type="seen", value=c.value);
+    c:[type=="level", issuer=="CustomClaim"] => issue(type="said", value=c.value);
+    => issueproperty(type="report_validity_in_minutes", value=60);
+};
+"""
+
+    def evaluate(self, claims, *options, custom=None):
+        with tempfile.TemporaryDirectory() as where:
+            files = []
+            for name, content in (("policy", self.RULES), ("claims", json.dumps(claims)), ("custom", json.dumps(custom))):
+                files.append(os.path.join(where, name))
+                with open(files[-1], "w", encoding="utf-8") as file:
+                    file.write(content)
+            return attestctl("policy", "eval", files[0], "--claims", files[1], *(["--custom-claims", files[2]] if custom else []), *options)
+
+    def test_eval_shows_what_comes_out_and_why(self):
+        done = self.evaluate({"secureBootEnabled": True, "level": [3, 4]}, "--json", custom={"level": 9})
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        outcome = json.loads(done.stdout)
+        rules = outcome.pop("rules")
+        self.assertEqual(outcome, {"permitted": True, "denied": False, "claims": {"seen": [3, 4], "said": 9}, "properties": {"report_validity_in_minutes": 60}})
+        self.assertEqual([(rule["section"], rule["line"], rule["action"], rule["acted"], rule["claims"]) for rule in rules],
+                         [("authorizationrules", 3, "permit", 1, 0), ("authorizationrules", 4, "deny", 0, 0), ("issuancerules", 7, "issue", 2, 2),
+                          ("issuancerules", 8, "issue", 1, 1), ("issuancerules", 9, "issueproperty", 1, 1)])
+        self.assertEqual(rules[1]["unsatisfied_condition"], 1)
+        done = self.evaluate({"secureBootEnabled": True, "level": 3})
+        self.assertEqual(done.stdout, "authorizationrules, line 3: permit() acts\nauthorizationrules, line 4: deny() does not act: condition 1 is not satisfied\n"
+                         "issuancerules, line 7: issue() acts 1 time, claims made: 1\nissuancerules, line 8: issue() does not act: condition 1 is not satisfied\n"
+                         "issuancerules, line 9: issueproperty() acts 1 time, claims made: 1\npermitted\nclaims\n  \"seen\": 3\nproperties\n"
+                         "  \"report_validity_in_minutes\": 60\n")
+
+    def test_eval_that_does_not_permit_exits_1(self):
+        for claims, word in (({"secureBootEnabled": False}, "not permitted: no rule permits\n"), ({"secureBootEnabled": True, "bad": 1}, "denied\n")):
+            done = self.evaluate(claims)
+            self.assertEqual((done.returncode, done.stderr), (1, ""))
+            self.assertTrue(done.stdout.endswith(word), done.stdout)
+        self.assertEqual(json.loads(self.evaluate({"bad": 1}, "--json").stdout)["denied"], True)
+
+    def test_eval_names_what_does_not_fit(self):
+        done = self.evaluate({"level": 1.5})
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("level: a claim is a string, an integer", done.stderr)
+        done = self.evaluate([1])
+        self.assertIn("claims are members of an object", done.stderr)
+
     def test_wrong_use_is_refused(self):
-        for arguments in ((), ("eval", "x"), ("check",), ("check", "a", "b")):
+        for arguments in ((), ("eval", "x"), ("eval", "--claims", "x"), ("check",), ("check", "a", "b"), ("check", "a", "--claims", "b")):
             self.assertEqual(attestctl("policy", *arguments).returncode, 2, arguments)
 
 
