@@ -4,6 +4,7 @@
 #include <time.h>
 
 #include "cli/attest.h"
+#include "cli/credential.h"
 #include "client/driver.h"
 #include "collector/collector.h"
 #include "config/config.h"
@@ -19,10 +20,12 @@ typedef struct LocalAttest {
         const Config *config;        /* borrowed */
         Span nonce;
         TransportOptions transport;
+        uint64_t budget_usec;        /* for the waits of a credential */
         Progress *progress;
         Collector *collector;
         EVP_PKEY *request_key;
         Operation *operation;
+        char *authorization;
         JwkSet *keys;
         STACK_OF(X509) *trust_anchors;
         NamedValue *required_claims;
@@ -32,6 +35,7 @@ static void local_attest_done(LocalAttest *attest) {
         collector_free(attest->collector);
         pkey_free(attest->request_key);
         operation_free(attest->operation);
+        cli_credential_forget(&attest->authorization);
         jwk_set_free(attest->keys);
         sk_X509_pop_free(attest->trust_anchors, X509_free);
         free(attest->required_claims);
@@ -64,6 +68,7 @@ static Err *make_operation(LocalAttest *attest) {
                 .use_tpm_key = use_tpm_key,
                 .custom_claims = claims,
                 .n_custom_claims = config->n_custom_claims,
+                .authorization = attest->authorization,
                 .vbs = !string_equal(config->vbs_report, "none"),
         };
         return operation_new_attest_tpm(&options, &attest->operation);
@@ -145,8 +150,6 @@ static Err *validate(LocalAttest *attest, Token **ret) {
 static Err *check_config(const Config *config) {
         if (!config->url)
                 return err_new(ERR_CONFIG_MISSING, "[Instance] Url= is not set");
-        if (config->credential_type != CREDENTIAL_NONE)
-                return err_new(ERR_CREDENTIAL_FAILED, "[Credential] Type=: only \"none\" is supported by this version");
         return NULL;
 }
 
@@ -156,6 +159,7 @@ static Err *attempt_steps(LocalAttest *attest, const char *config_file, AttestOu
         const DriverCallbacks callbacks = { .quote = quote, .report = report, .sign = sign, .progress = show_step, .userdata = attest };
         _cleanup_(token_freep) Token *token = NULL;
         progress_enter(attest->progress, "credential");
+        TRY(cli_credential_get(attest->config, &attest->transport, attest->budget_usec, &attest->authorization));
         TRY(make_operation(attest));
         TRY(collector_open(&collector, &attest->collector));
         TRY(driver_run(attest->operation, &attest->transport, &callbacks));
@@ -218,6 +222,7 @@ static const Config *find_profile(const ConfigProfile *profiles, size_t n, const
 
 static Err *attest_profile(const AttestCommand *command, const Config *config, Progress *progress, AttestOutcome *ret) {
         uint8_t random[NONCE_SIZE];
+        uint64_t timeout_usec = command->common.has_timeout ? command->common.timeout_usec : ATTEST_TIMEOUT_USEC;
         TRY(check_config(config));
         if (getrandom(random, sizeof(random), 0) != sizeof(random))
                 return err_new_errno(ERR_IO, errno, "asking the kernel for random bytes");
@@ -231,9 +236,10 @@ static Err *attest_profile(const AttestCommand *command, const Config *config, P
                         .connect_timeout_usec = config->connect_timeout_usec,
                         .timeout_usec = config->timeout_usec,
                 },
+                .budget_usec = MAX_OF(timeout_usec, UINT64_C(1)),   /* 0 would be the library's own */
                 .progress = progress,
         };
-        return attempt_until(&common, command, command->common.has_timeout ? command->common.timeout_usec : ATTEST_TIMEOUT_USEC, ret);
+        return attempt_until(&common, command, timeout_usec, ret);
 }
 
 Err *attest_without_daemon(const AttestCommand *command, Progress *progress, AttestOutcome *ret) {

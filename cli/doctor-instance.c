@@ -2,11 +2,13 @@
  * credential without any evidence. */
 #include <time.h>
 
+#include "cli/credential.h"
 #include "cli/doctor.h"
 #include "client/driver.h"
 
 #define TRANSFER_USEC (4 * USEC_PER_SEC)
 #define REQUEST_KEY_BITS 2048
+#define CREDENTIAL_BUDGET_USEC 1   /* a doctor shows what is, and waits for nothing that may pass */
 
 static const char *const checks[] = { "name-resolution", "tls", "instance", "clock", "credential", "policy", NULL };
 
@@ -45,12 +47,12 @@ static Err *fetch_keys(const Config *config, const DriverCallbacks *callbacks) {
         return driver_run(operation, &transport, callbacks);
 }
 
-static Err *ask_for_challenge(const Config *config, const DriverCallbacks *callbacks) {
+static Err *ask_for_challenge(const Config *config, const char *authorization, const DriverCallbacks *callbacks) {
         const TransportOptions transport = transport_of(config);
         _cleanup_(operation_freep) Operation *operation = NULL;
         _cleanup_(pkey_freep) EVP_PKEY *key = NULL;
         TRY(jose_key_generate_rsa(REQUEST_KEY_BITS, &key));
-        const AttestTpmOptions options = { .base_url = config->url, .api_version = config->api_version, .request_key = key };
+        const AttestTpmOptions options = { .base_url = config->url, .api_version = config->api_version, .request_key = key, .authorization = authorization };
         TRY(operation_new_attest_tpm(&options, &operation));
         return driver_run(operation, &transport, callbacks);
 }
@@ -93,12 +95,16 @@ static void judge_clock(const Config *config, const Seen *seen, DoctorSink *sink
                 doctor_report(sink, DOCTOR_OK, NULL, "the same as the service's, to %llu s", (unsigned long long) offset);
 }
 
-static void judge_credential(const Config *config, DoctorSink *sink) {
-        if (config->credential_type == CREDENTIAL_NONE)
-                doctor_report(sink, DOCTOR_OK, NULL, "none is configured; requests go without");
-        else
-                doctor_report(sink, DOCTOR_FAILURE, "Set [Credential] Type=none and have the provider's tpmAttestationAuthentication disabled.",
-                              "Type= other than none is not supported by this version");
+/* False if there is none to go on with. Whether the service takes it, the next check shows. */
+static bool judge_credential(const Config *config, char **ret_authorization, DoctorSink *sink) {
+        const TransportOptions transport = transport_of(config);
+        Err *err = cli_credential_get(config, &transport, CREDENTIAL_BUDGET_USEC, ret_authorization);
+        if (err) {
+                doctor_fail(sink, err);
+                return false;
+        }
+        doctor_report(sink, DOCTOR_OK, NULL, *ret_authorization ? "there is an access token for the service" : "none is configured; requests go without");
+        return true;
 }
 
 static void judge_policy(const Seen *seen, Err *steal_err, DoctorSink *sink) {
@@ -112,6 +118,7 @@ static void judge_policy(const Seen *seen, Err *steal_err, DoctorSink *sink) {
 static void run_instance(const DoctorContext *context, DoctorSink *sink) {
         const Config *config = context->config;
         Seen seen = {};
+        _cleanup_authorization_ char *authorization = NULL;
         const DriverCallbacks callbacks = { .quote = stop_at_quote, .date_seen = note_date, .userdata = &seen };
         if (!config->url) {
                 doctor_fail(sink, err_new(ERR_CONFIG_MISSING, "[Instance] Url= is not set"));
@@ -123,8 +130,11 @@ static void run_instance(const DoctorContext *context, DoctorSink *sink) {
                 return;
         }
         judge_clock(config, &seen, sink);
-        judge_credential(config, sink);
-        judge_policy(&seen, ask_for_challenge(config, &callbacks), sink);
+        if (!judge_credential(config, &authorization, sink)) {
+                doctor_skip_rest(sink, "because of the failure before");
+                return;
+        }
+        judge_policy(&seen, ask_for_challenge(config, authorization, &callbacks), sink);
 }
 
 const DoctorGroup doctor_instance_group = { checks, run_instance };

@@ -35,6 +35,10 @@ static Err *set_https_url(const ConfigKey *key, const char *text, Config *config
         return set_parsed_string(key, text, config, value_parse_https_url);
 }
 
+static Err *set_credential_file(const ConfigKey *key, const char *text, Config *config) {
+        return set_parsed_string(key, text, config, value_parse_credential_file);
+}
+
 static Err *set_algorithms(const ConfigKey *key, const char *text, Config *config) {
         return set_parsed_string(key, text, config, value_parse_algorithms);
 }
@@ -167,11 +171,11 @@ const ConfigKey config_keys[] = {
         { "Credential", "ClientId", NULL, STRING(word, client_id), PROFILE },
         { "Credential", "Authority", NULL, .set = set_https_url, AT(authority), PROFILE },
         { "Credential", "Scope", NULL, STRING(text, scope), PROFILE },
-        { "Credential", "SecretFile", NULL, STRING(path, secret_file), PROFILE },
-        { "Credential", "CertificateFile", NULL, STRING(path, certificate_file), PROFILE },
-        { "Credential", "PrivateKeyFile", NULL, STRING(path, private_key_file), PROFILE },
-        { "Credential", "FederatedTokenFile", NULL, STRING(path, federated_token_file), PROFILE },
-        { "Credential", "TokenFile", NULL, STRING(path, token_file), PROFILE },
+        { "Credential", "SecretFile", NULL, .set = set_credential_file, AT(secret_file), PROFILE },
+        { "Credential", "CertificateFile", NULL, .set = set_credential_file, AT(certificate_file), PROFILE },
+        { "Credential", "PrivateKeyFile", NULL, .set = set_credential_file, AT(private_key_file), PROFILE },
+        { "Credential", "FederatedTokenFile", NULL, .set = set_credential_file, AT(federated_token_file), PROFILE },
+        { "Credential", "TokenFile", NULL, .set = set_credential_file, AT(token_file), PROFILE },
         { "Credential", "ImdsUrl", NULL, STRING(http_url, imds_url), PROFILE },
         { "Credential", "ManagedIdentityClientId", NULL, STRING(word, managed_identity_client_id), PROFILE },
         { "Credential", "ManagedIdentityObjectId", NULL, STRING(word, managed_identity_object_id), PROFILE },

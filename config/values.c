@@ -7,6 +7,8 @@
 
 #include "base/writer.h"
 
+#define CREDENTIALS_DIRECTORY_DEFAULT "/run/credentials/attestd.service"   /* where systemd puts those of LoadCredential= */
+
 static bool is_blank(char c) {
         return c == ' ' || c == '\t';
 }
@@ -338,4 +340,15 @@ Err *value_parse_algorithms(const char *text, char **ret) {
         if (n == 0)
                 return err_new(ERR_INVALID_ARGUMENT, "RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384 and ES512 are allowed, with commas between them");
         return writer_finish_string(&writer, ret);
+}
+
+Err *value_parse_credential_file(const char *text, char **ret) {
+        const char *directory = getenv("CREDENTIALS_DIRECTORY");
+        if (strchr(text, '/')) {
+                TRY(value_check_path(text));
+                return string_copy(text, ret);
+        }
+        if (string_equal(text, ".") || string_equal(text, "..") || strpbrk(text, " \t"))
+                return err_new(ERR_INVALID_ARGUMENT, "an absolute path, or the name of a systemd credential, is needed");
+        return string_format(ret, "%s/%s", directory && *directory ? directory : CREDENTIALS_DIRECTORY_DEFAULT, text);
 }

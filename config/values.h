@@ -28,6 +28,8 @@ ConfigPair *pairs_free(ConfigPair *pairs, size_t n);
 Err *value_parse_access(const char *text, char ***ret) _must_check_;
 /* "https://host[:port][/path]": scheme and host in lower case, no default port, no trailing slash, no user, query or fragment. */
 Err *value_parse_https_url(const char *text, char **ret) _must_check_;
+/* An absolute path; or the name of a systemd credential, which is a file in $CREDENTIALS_DIRECTORY (of attestd.service where that is not set). */
+Err *value_parse_credential_file(const char *text, char **ret) _must_check_;
 /* Hex if all of it is hex digits of an even number, else base64url. At most CONFIG_NONCE_SIZE_MAX bytes. */
 Err *value_parse_nonce(const char *text, Bytes *ret) _must_check_;
 /* Names of asymmetric JWS algorithms (RFC 7518 §3.1) between commas or blanks -> "RS256,PS256". */

@@ -12,6 +12,7 @@ struct Profile {
         Config *config;
         TransportOptions transport;      /* borrows from config */
         KeyCache *keys;
+        CredentialCache *credential;     /* borrows config and transport */
         bool is_started;
         /* the token at hand */
         char *token, *request_key;

@@ -39,6 +39,7 @@ SessionServices profile_services(Profile *profile) {
                 .curl = manager_curl(profile->manager),
                 .collector = manager_collector(profile->manager),
                 .keys = profile->keys,
+                .credential = profile->credential,
                 .transport = &profile->transport,
                 .config = profile->config,
                 .profile = profile->name,
@@ -390,10 +391,14 @@ void profile_start(Profile *profile, const CollectorInfo *info) {
 static Err *profile_set_config(Profile *profile, Config *steal_config) {
         _cleanup_(config_freep) Config *config = steal_config;
         _cleanup_(key_cache_freep) KeyCache *keys = NULL;
+        _cleanup_(credential_cache_freep) CredentialCache *credential = NULL;
         TRY(key_cache_new(manager_event(profile->manager), manager_curl(profile->manager), config->url ?: "", &profile->transport, &keys));
+        TRY(credential_cache_new(manager_event(profile->manager), manager_curl(profile->manager), config, &profile->transport, &credential));
         key_cache_free(profile->keys);
+        credential_cache_free(profile->credential);
         config_free(profile->config);
         profile->keys = steal_ptr(&keys);
+        profile->credential = steal_ptr(&credential);
         profile->config = steal_ptr(&config);
         profile->transport = (TransportOptions) {
                 .ca_file = profile->config->ca_file,
@@ -425,6 +430,7 @@ Profile *profile_free(Profile *profile) {
         signings_cancel_all(profile);
         collector_call_cancel(profile->info_call);
         key_cache_free(profile->keys);
+        credential_cache_free(profile->credential);
         sd_event_source_disable_unref(profile->attempt);
         sd_event_source_disable_unref(profile->expiry);
         err_free(profile->last_error);

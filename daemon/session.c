@@ -29,6 +29,7 @@ struct Session {
         CurlJob *job;
         CollectorCall *call;
         KeyWaiter *waiter;
+        CredentialWaiter *credential_waiter;
         sd_event_source *deadline;
         /* the event to come */
         uint64_t generation;
@@ -99,16 +100,11 @@ static void session_stop_effect(Session *session) {
         session->job = curl_job_cancel(session->job);
         session->call = collector_call_cancel(session->call);
         session->waiter = key_waiter_cancel(session->waiter);
+        session->credential_waiter = credential_waiter_cancel(session->credential_waiter);
         session->deadline = sd_event_source_disable_unref(session->deadline);
 }
 
 /* --- credential -------------------------------------------------------------------------------------------------- */
-
-static Err *get_credential(Session *session) {
-        if (session->services.config->credential_type != CREDENTIAL_NONE)
-                return err_new(ERR_CREDENTIAL_FAILED, "[Credential] Type=: only \"none\" is supported by this version");
-        return NULL;
-}
 
 static Err *make_operation(Session *session) {
         const Config *config = session->services.config;
@@ -129,16 +125,30 @@ static Err *make_operation(Session *session) {
                 .use_tpm_key = use_tpm_key,
                 .custom_claims = claims,
                 .n_custom_claims = config->n_custom_claims,
+                .authorization = credential_cache_authorization(session->services.credential),
                 .vbs = !string_equal(config->vbs_report, "none"),
         };
         return operation_new_attest_tpm(&options, &session->operation);
 }
 
+static void on_credential(void *userdata, const Err *err) {
+        Session *session = userdata;
+        session->credential_waiter = NULL;
+        if (err)
+                session_post(session, SESSION_EVENT_FAILURE, err_copy(err));
+        else
+                session_post_outcome(session, make_operation(session), "preparing the request", SESSION_EVENT_CREDENTIAL_READY);
+}
+
 static void effect_get_credential(Session *session) {
-        Err *err = get_credential(session);
-        if (!err)
-                err = make_operation(session);
-        session_post_outcome(session, err, "preparing the request", SESSION_EVENT_CREDENTIAL_READY);
+        CredentialCache *credential = session->services.credential;
+        if (credential_cache_is_ready(credential)) {
+                session_post_outcome(session, make_operation(session), "preparing the request", SESSION_EVENT_CREDENTIAL_READY);
+                return;
+        }
+        Err *err = credential_cache_fetch(credential, on_credential, session, &session->credential_waiter);
+        if (err)
+                session_post(session, SESSION_EVENT_FAILURE, err);
 }
 
 /* --- messages ---------------------------------------------------------------------------------------------------- */
@@ -160,6 +170,8 @@ static void on_answer(void *userdata, const Err *err, const HttpResponse *respon
                 failure = operation_take_error(session->operation);
         else if (step != (is_init ? OPERATION_QUOTE : OPERATION_DONE))
                 failure = err_new(ERR_INTERNAL, "the conversation went to step %d", (int) step);
+        if (err_code(failure) == ERR_SERVICE_UNAUTHORIZED)
+                credential_cache_forget(session->services.credential);
         session_post_outcome(session, failure, NULL, is_init ? SESSION_EVENT_CHALLENGE_RECEIVED : SESSION_EVENT_REPORT_RECEIVED);
 }
 
@@ -347,6 +359,8 @@ static uint64_t deadline_of(const Session *session) {
         case SESSION_QUOTE:
                 return COLLECTOR_INFO_USEC + COLLECTOR_QUOTE_USEC; /* the link has its own deadlines; this one is for its queue */
         case SESSION_CREDENTIAL:
+                return session->services.config->timeout_usec + DEADLINE_SLACK_USEC +
+                       (session->services.config->credential_type == CREDENTIAL_NONE ? 0 : CREDENTIAL_CACHE_BUDGET_USEC);
         case SESSION_INIT:
         case SESSION_REQUEST:
         case SESSION_VALIDATE:

@@ -3,6 +3,7 @@
 
 #include "config/config.h"
 #include "daemon/collector-link.h"
+#include "daemon/credential-cache.h"
 #include "daemon/curl-loop.h"
 #include "daemon/key-cache.h"
 #include "daemon/session-table.h"
@@ -15,6 +16,7 @@ typedef struct SessionServices {
         CurlLoop *curl;
         CollectorLink *collector;
         KeyCache *keys;              /* of the instance */
+        CredentialCache *credential;
         const TransportOptions *transport;
         const Config *config;        /* of the profile; must outlive the session */
         const char *profile;         /* name, for the journal */

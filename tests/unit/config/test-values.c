@@ -95,6 +95,31 @@ static void test_value_parse_access_takes_users_and_groups(void **state) {
                 assert_err(value_parse_access(wrong[i], &names), ERR_INVALID_ARGUMENT);
 }
 
+static void test_value_parse_credential_file_takes_paths_and_names_of_credentials(void **state) {
+        static const struct { const char *directory, *text, *expected; } cases[] = {
+                { NULL, "/etc/attestd/secret", "/etc/attestd/secret" },
+                { "/run/credentials/x", "/etc/attestd/secret", "/etc/attestd/secret" },
+                { "/run/credentials/x", "secret", "/run/credentials/x/secret" },
+                { NULL, "secret", "/run/credentials/attestd.service/secret" },
+                { "", "secret", "/run/credentials/attestd.service/secret" },
+        };
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                _cleanup_free_ char *path = NULL;
+                if (cases[i].directory)
+                        setenv("CREDENTIALS_DIRECTORY", cases[i].directory, 1);
+                else
+                        unsetenv("CREDENTIALS_DIRECTORY");
+                assert_ok(value_parse_credential_file(cases[i].text, &path));
+                assert_string_equal(path, cases[i].expected);
+        }
+        unsetenv("CREDENTIALS_DIRECTORY");
+        static const char *const wrong[] = { "a/b", "../a", ".", "..", "a b" };
+        for (size_t i = 0; i < N_ELEMENTS(wrong); i++) {
+                char *path = NULL;
+                assert_err(value_parse_credential_file(wrong[i], &path), ERR_INVALID_ARGUMENT);
+        }
+}
+
 static void test_value_parse_https_url_normalises(void **state) {
         static const struct {
                 const char *text, *url;
@@ -191,6 +216,7 @@ int main(void) {
                 cmocka_unit_test(test_value_parse_pcrs_gives_a_mask),
                 cmocka_unit_test(test_value_parse_pairs_honours_quotes),
                 cmocka_unit_test(test_value_parse_access_takes_users_and_groups),
+                cmocka_unit_test(test_value_parse_credential_file_takes_paths_and_names_of_credentials),
                 cmocka_unit_test(test_value_parse_https_url_normalises),
                 cmocka_unit_test(test_value_parse_nonce_takes_hex_and_base64url),
                 cmocka_unit_test(test_value_parse_algorithms_refuses_none_and_symmetric),
