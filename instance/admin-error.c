@@ -1,4 +1,4 @@
-/* How the service words the errors of its administration, see admin.h.
+/* How the service words the errors of its administration and of policies that permit nothing, see admin.h.
  *
  * Its messages name the number and the HRESULT of an error in the enclave that judges policies (Azure Attestation, "troubleshooting guide"; recorded
  * answers), with the cause in Msg:[…]:
@@ -23,11 +23,14 @@ static const EnclaveError
         parsing = { "PolicyParsingError", 65526, 0x83FFFFF6, "Invalid policy was specified" },
         not_found = { "InvalidParameter", 65529, 0x83FFFFF9, "The requested item is not found" },
         no_signers = { "InvalidOperation", 65530, 0x83FFFFFA, "Invalid operation was specified" }, /* these words are ours */
+        evaluation = { "PolicyEvaluationError", 65518, 0x83FFFFEE, "Policy Evaluation Error has occurred" },
         bad_message = { "InvalidOperation", 74, 0x83FF004A, "Bad message" };
 
 static const EnclaveError *classify(ErrCode code) {
         if (code == ERR_POLICY_INVALID)
                 return &parsing;
+        if (code == ERR_SERVICE_POLICY_DENIED || code == ERR_POLICY_FAILED)
+                return &evaluation;
         if (code == ERR_TOKEN_CHAIN_INVALID)
                 return &not_found;
         if (code == ERR_CONFIG_MISSING || code == ERR_CONFIG_INVALID)

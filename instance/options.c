@@ -14,6 +14,7 @@ void options_done(Options *options) {
         sk_X509_pop_free(options->service.aik_roots, X509_free);
         sk_X509_pop_free(options->service.ek_roots, X509_free);
         sk_X509_pop_free(options->service.policy_signers, X509_free);
+        sk_X509_pop_free(options->service.sgx_roots, X509_free);
         *options = (Options) {};
 }
 
@@ -60,7 +61,8 @@ static Err *add_certificates(const char *path, STACK_OF(X509) **certificates) {
 }
 
 enum { OPTION_LISTEN = 256, OPTION_STATE, OPTION_MODE, OPTION_FAULT, OPTION_TRUST_EK_CA, OPTION_AIK_ROOT, OPTION_PCR_MASK,
-       OPTION_LIFETIME, OPTION_BODY_MAX, OPTION_CAPTURE, OPTION_POLICY_SIGNER, OPTION_APPLICATIONS, OPTION_IMDS, OPTION_ARC_TOKENS, OPTION_HELP, OPTION_VERSION };
+       OPTION_LIFETIME, OPTION_BODY_MAX, OPTION_CAPTURE, OPTION_POLICY_SIGNER, OPTION_TRUST_SGX_ROOT,
+       OPTION_APPLICATIONS, OPTION_IMDS, OPTION_ARC_TOKENS, OPTION_HELP, OPTION_VERSION };
 
 static const struct option table[] = {
         { "listen", required_argument, NULL, OPTION_LISTEN },
@@ -70,6 +72,7 @@ static const struct option table[] = {
         { "trust-ek-ca", required_argument, NULL, OPTION_TRUST_EK_CA },
         { "aik-root", required_argument, NULL, OPTION_AIK_ROOT },
         { "policy-signer", required_argument, NULL, OPTION_POLICY_SIGNER },
+        { "trust-sgx-root", required_argument, NULL, OPTION_TRUST_SGX_ROOT },
         { "required-pcr-mask", required_argument, NULL, OPTION_PCR_MASK },
         { "token-lifetime", required_argument, NULL, OPTION_LIFETIME },
         { "body-max", required_argument, NULL, OPTION_BODY_MAX },
@@ -116,6 +119,8 @@ static Err *parse_option(int option, const char *argument, const char *word, Opt
                 return err_wrap(add_certificates(argument, &options->service.aik_roots), "--aik-root");
         case OPTION_POLICY_SIGNER:
                 return err_wrap(add_certificates(argument, &options->service.policy_signers), "--policy-signer");
+        case OPTION_TRUST_SGX_ROOT:
+                return err_wrap(add_certificates(argument, &options->service.sgx_roots), "--trust-sgx-root");
         case OPTION_CAPTURE:
                 free(steal_ptr(&options->capture));
                 TRY(string_copy(argument, &options->capture));
@@ -187,6 +192,8 @@ void options_print_help(FILE *file) {
               "                            is made and is the one; may be repeated\n"
               "  --aik-root FILE           PEM authorities that AIK certificates may chain to, beside DIR/aik-ca.pem; may be repeated\n"
               "  --trust-ek-ca FILE        PEM authorities of endorsement keys, whose AIKs may be enrolled; may be repeated\n"
+              "  --trust-sgx-root FILE     PEM roots of the PCK certificates of SGX quotes; without it tokens say that the chain is unverified; may be\n"
+              "                            repeated\n"
               "  --required-pcr-mask HEX   PCRs that one quoted bank must have (default ffffff: 0-23)\n"
               "  --token-lifetime SEC      exp - iat of tokens (default 86400, as the service)\n"
               "  --body-max MIB            largest request (default 64)\n"

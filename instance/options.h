@@ -15,7 +15,7 @@ typedef struct Options {
         uint16_t imds_port;
         char *arc_directory;     /* NULL: none */
         Applications *applications;  /* NULL: none */
-        ServiceOptions service;  /* aik_roots, ek_roots and policy_signers are owned here */
+        ServiceOptions service;  /* aik_roots, ek_roots, sgx_roots and policy_signers are owned here */
         Faults faults;
         uint64_t body_max;
         bool show_help, show_version;

@@ -6,6 +6,7 @@
 #include "base/writer.h"
 #include "instance/admin.h"
 #include "instance/attest.h"
+#include "instance/enclave.h"
 #include "instance/enrolment.h"
 #include "instance/instance-token.h"
 #include "instance/metadata.h"
@@ -254,8 +255,11 @@ static Err *route(Service *service, const ServiceRequest *request, ServiceReply 
                         return service_reply_wrong_method(reply, request, "POST");
                 return is_challenge ? enrolment_handle_challenge(service, request, reply) : enrolment_handle_certificate(service, request, reply);
         }
+        AttestationType type;
         if (admin_is_responsible(request->path))
                 return admin_handle(service, request, reply);
+        if (enclave_is_responsible(request->path, &type))
+                return enclave_handle(service, request, type, reply);
         if (strcasecmp(request->path, "/attest/Tpm") != 0)
                 return service_reply_not_found(reply, request);
         if (!string_equal(request->method, "POST"))

@@ -3,6 +3,7 @@
  *     GET  /certs                              key set
  *     GET  /.well-known/openid-configuration   metadata
  *     POST /attest/Tpm?api-version=…           challenge, or report
+ *     POST /attest/SgxEnclave, /attest/OpenEnclave    see enclave.h
  *     GET, PUT /policies/TYPE, POST /policies/TYPE:reset, GET /certificates, POST /certificates:add, :remove    see admin.h
  *     /TENANT/…                                the token authority: authority.h
  *     POST /aik/challenge, /aik/certificate    enrolment of attestation keys (not part of the real service): enrolment.h
@@ -33,6 +34,7 @@ typedef struct ServiceOptions {
         uint64_t token_lifetime_sec;
         STACK_OF(X509) *aik_roots;   /* of AIK certificates, beside the instance's own AIK CA; NULL: none; borrowed */
         STACK_OF(X509) *ek_roots;    /* of endorsement key certificates; NULL: nobody can enrol; borrowed */
+        STACK_OF(X509) *sgx_roots;   /* of PCK certificates; NULL: tokens say that their chain is unverified; borrowed */
         STACK_OF(X509) *policy_signers; /* first ones of an isolated instance; NULL: none; borrowed */
         const char *state;           /* folder that keeps policies and policy signers; NULL: they are kept in memory; borrowed */
         const char *capture;         /* folder that keeps the body of every attest/Tpm request as 000001.json …; NULL: none; borrowed */

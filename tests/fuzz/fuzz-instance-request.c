@@ -3,9 +3,11 @@
  *     b  the body of attest/Tpm        m  the JWS of message 3        p  the payload of that JWS, whose signature nobody can fuzz
  *     c  a service context             f  a list of faults                e  the context of an enrolment
  *     j  a policy, a reset or a change of the policy signers, as a JWS
+ *     q  the body of attest/SgxEnclave                                r  of attest/OpenEnclave
  *     k  an endorsement key and its certificate: u16 size, TPMT_PUBLIC, certificate */
 #include "base/reader.h"
 #include "instance/context.h"
+#include "instance/enclave-request.h"
 #include "instance/fault.h"
 #include "instance/message.h"
 #include "instance/policy-jws.h"
@@ -85,6 +87,11 @@ static void fuzz_policy_jws(Span input) {
         err_free(error);
 }
 
+static void fuzz_enclave_request(Span input, bool is_open_enclave) {
+        _cleanup_enclave_request_ EnclaveRequest request = {};
+        err_free(enclave_request_parse(input, is_open_enclave, &request));
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (size == 0)
                 return 0;
@@ -108,6 +115,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 break;
         case 'j':
                 fuzz_policy_jws(input);
+                break;
+        case 'q':
+        case 'r':
+                fuzz_enclave_request(input, data[0] == 'r');
                 break;
         case 'k':
                 fuzz_endorsement(input);

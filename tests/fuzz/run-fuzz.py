@@ -157,6 +157,8 @@ SEEDS = {
         (b"p", vbs_payload(b"vm")),
         (b"c", b"eyJQcm90ZWN0aW9uS2V5TmFtZSI6IkEiLCJQcm90ZWN0ZWRDb250ZXh0IjoiQSJ9"),
         (b"e", b"AAAA"),
+        (b"q", b'{"quote":"AA","runtimeData":{"data":"AAE","dataType":"Binary"},"initTimeData":{"data":"e30A","dataType":"JSON"},"nonce":"n"}'),
+        (b"r", b'{"Report":"AA==","draftPolicyForAttestation":"version=1.0; authorizationrules{=> permit();};","more":[null]}'),
         (b"j", b"eyJhbGciOiJub25lIn0.."),
         (b"j", "maa/policy/*.jws"),
         (b"j", "maa/exchanges/*/01-P*-policies_*.request.jwt"),
