@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <getopt.h>
 
+#include "jose/x509.h"
+
 void options_done(Options *options) {
         free(options->host);
         free(options->state);
@@ -47,16 +49,13 @@ static Err *parse_listen(const char *name, const char *text, char **host_out, ui
         return string_copy_span(host, host_out);
 }
 
+/* In the order of the files. */
 static Err *add_certificates(const char *path, STACK_OF(X509) **certificates) {
-        STACK_OF(X509) *more = NULL;
+        _cleanup_(x509_stack_freep) STACK_OF(X509) *more = NULL;
         TRY(ca_read_certificates(path, &more));
-        while (*certificates && sk_X509_num(more) > 0)
-                if (sk_X509_push(*certificates, sk_X509_pop(more)) <= 0)
-                        break;
         if (*certificates)
-                sk_X509_pop_free(more, X509_free);
-        else
-                *certificates = more;
+                return X509_add_certs(*certificates, more, X509_ADD_FLAG_UP_REF) == 1 ? NULL : err_oom();
+        *certificates = steal_ptr(&more);
         return NULL;
 }
 

@@ -168,6 +168,12 @@ class AdminTest(InstanceTest):
             made.key, made.pem, made.alg, made.hash, made.size, made.chain = f"{instance.state}/policy-signer.key", pem, "RS256", "sha256", 0, keys[0]["x5c"]
             self.claims(instance, "PUT", "/policies/Tpm", made.policy(PERMIT))
 
+    def test_isolated_begins_with_all_signers_that_are_named(self):
+        with self.start("--mode", "isolated", "--policy-signer", self.rsa.pem, "--policy-signer", self.ec.pem) as instance:
+            keys = self.claims(instance, "GET", "/certificates")["x-ms-policy-certificates"]["keys"]
+            self.assertEqual(keys, [self.rsa.jwk(), self.ec.jwk()])
+            self.claims(instance, "PUT", "/policies/Tpm", self.ec.policy(PERMIT))
+
     def test_aad_and_shared_have_no_signers_and_shared_policies_can_only_be_read(self):
         for mode in ("aad", "shared"):
             with self.subTest(mode=mode), self.start("--mode", mode) as instance:

@@ -270,6 +270,12 @@ class EnclaveTest(InstanceTest):
                          draftPolicyForAttestation="version=1.0 nonsense")
             self.refused(instance, SGX, "PolicyEvaluationError", "No Permit claim", quote=encode(self.plain))
 
+    def test_policy_whose_evaluation_fails_permits_nothing(self):
+        draft = ('version=1.2; authorizationrules{ => permit(); }; issuancerules{'
+                 'c:[type=="x-ms-attestation-type"] => issue(type="x", value=JmesPath(c.value, "a")); };')  # sgx is no JSON
+        with self.trusted() as instance:
+            self.refused(instance, SGX, "PolicyEvaluationError", "65518", "83FFFFEE", "JmesPath", quote=encode(self.plain), draftPolicyForAttestation=draft)
+
 
 if __name__ == "__main__":
     unittest.main()
