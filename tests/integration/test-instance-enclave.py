@@ -40,14 +40,16 @@ class Platform:
         self.pck = Signer(folder, f"{name}-pck", "P-256", issuer=self.root, is_ca=False)
         self.attestation = Signer(folder, f"{name}-attestation", "P-256")
 
-    def quote(self, **enclave):
-        point = openssl("pkey", "-in", self.attestation.key, "-pubout", "-outform", "DER")[-64:]
+    def quote(self, by=None, **enclave):
+        """by: who signs with a key of their own in place of the one that the quoting enclave vouches for."""
+        by = by or self.attestation
+        point, vouched = (openssl("pkey", "-in", signer.key, "-pubout", "-outform", "DER")[-64:] for signer in (by, self.attestation))
         signed = struct.pack("<HHIHH", 3, 2, 0, 5, 10) + bytes(16) + bytes(20) + report_body(**enclave)
         authentication = b"authentication data"
-        qe = report_body(data=hashlib.sha256(point + authentication).digest() + bytes(32))
+        qe = report_body(data=hashlib.sha256(vouched + authentication).digest() + bytes(32))
         with open(self.pck.pem, "rb") as leaf, open(self.root.pem, "rb") as root:
             chain = leaf.read() + root.read()
-        data = (sign_raw(self.attestation, signed) + point + qe + sign_raw(self.pck, qe) + struct.pack("<H", len(authentication)) + authentication +
+        data = (sign_raw(by, signed) + point + qe + sign_raw(self.pck, qe) + struct.pack("<H", len(authentication)) + authentication +
                 struct.pack("<HI", 5, len(chain)) + chain)
         return signed + struct.pack("<I", len(data)) + data
 
@@ -175,6 +177,11 @@ class EnclaveTest(InstanceTest):
                     spoilt = bytearray(self.plain)
                     spoilt[place] ^= 0x40
                     self.refused(instance, SGX, "InvalidParameter", "SGX quote", quote=encode(bytes(spoilt)))
+
+    def test_attestation_key_that_the_quoting_enclave_does_not_vouch_for_is_refused(self):
+        forged = self.platform.quote(by=Signer(self.folder.name, "forger", "P-256"), mrenclave=b"\x66" * 32)
+        with self.trusted() as instance:
+            self.refused(instance, SGX, "InvalidParameter", "not for this attestation key", quote=encode(forged))
 
     def test_runtime_data_are_bound_by_the_report_data_and_come_back(self):
         binary, document = b"\0\x01 what the enclave made \xff", b'{"z":[1,{"b":null,"a":2.50}],"key":{"kty":"EC"},"a":true}\0'
