@@ -2,6 +2,8 @@
 #include "instance/attest.h"
 
 #include "base/writer.h"
+#include "instance/admin.h"
+#include "instance/tpm-policy.h"
 #include "instance/verify.h"
 
 /* Versions of the data plane; what is answered here has one shape in all of them. */
@@ -26,6 +28,8 @@ static Err *refuse(ServiceReply *reply, Err *error) {
                 return service_reply_error(reply, 500, "InternalServerError", error);
         if (code == ERR_CHALLENGE_INVALID)
                 return service_reply_error(reply, 400, "ChallengeInvalid", error);
+        if (code == ERR_SERVICE_POLICY_DENIED || code == ERR_POLICY_FAILED)
+                return admin_refuse(reply, error);   /* as recorded, for enclaves */
         if (code >= ERR_TOKEN_MALFORMED && code <= ERR_TOKEN_CLAIM_INVALID)
                 return service_reply_error(reply, 400, "InvalidOperation", error);
         return service_reply_error(reply, 400, "InvalidParameter", error);
@@ -71,13 +75,26 @@ static Err *answer_init(Service *service, const ServiceRequest *request, Service
         return set_payload(reply, bytes_span(&payload));
 }
 
+/* The instance's fixed policy, or the one that somebody has set. */
+static Err *issue(Service *service, const TpmPolicyInput *input, const Verdict *verdict, TpmPolicyOutcome *ret) {
+        const StoredPolicy *stored = policy_store_get(service->policies, ATTESTATION_TYPE_TPM);
+        if (stored->policy)
+                return tpm_policy_issue(stored->policy, input, ret);
+        ret->lifetime_sec = service->options.token_lifetime_sec;
+        return report_policy_claims(verdict, input->request->custom_claims, &ret->claims);
+}
+
 /* The token for a verdict, forged if a fault says so. */
 static Err *make_token(Service *service, const ServiceRequest *request, const AttestRequest *evidence, const Verdict *verdict, char **ret) {
-        _cleanup_free_ char *claims = NULL, *jwk = NULL, *request_key = NULL, *other_keys = NULL;
-        TRY(report_policy_claims(verdict, evidence->custom_claims, &claims));
+        const StoredPolicy *stored = policy_store_get(service->policies, ATTESTATION_TYPE_TPM);
+        _cleanup_free_ char *jwk = NULL, *request_key = NULL, *other_keys = NULL;
+        _cleanup_json_ Json *claims = NULL;
+        _cleanup_tpm_policy_outcome_ TpmPolicyOutcome outcome = {};
+        TRY(report_service_claims(verdict, &claims));
         TRY(jwk_public_text(evidence->request_key.key->key, &jwk));
         TRY(report_request_key(evidence, &request_key));
         TRY(report_other_keys(evidence, &other_keys));
+        TRY(issue(service, &(TpmPolicyInput) { claims, evidence, request_key, other_keys }, verdict, &outcome));
         Report report = {
                 .issuer = service->identity->url,
                 .rp_data = evidence->rp_data,
@@ -85,23 +102,29 @@ static Err *make_token(Service *service, const ServiceRequest *request, const At
                 .confirmed_jwk = jwk,
                 .request_key = request_key,
                 .other_keys = other_keys,
-                .policy_hash = service->policy_hash,
-                .policy_claims = claims,
+                .policy_hash = stored->hash ? stored->hash : service->policy_hash,
+                .policy_claims = outcome.claims,
+                .omit_x5c = outcome.omit_x5c,
         };
-        TRY(report_init(&report, request->now_sec, service->options.token_lifetime_sec));
+        TRY(report_init(&report, request->now_sec, outcome.lifetime_sec));
         return forge_token(&service->forger, fault_take_forgery(&service->faults, FAULT_AT_REQUEST), &report, service->identity, ret);
 }
 
 static Err *judge(Service *service, const ServiceRequest *request, const char *jws, char **ret_token) {
+        const StoredPolicy *stored = policy_store_get(service->policies, ATTESTATION_TYPE_TPM);
         _cleanup_(attest_request_freep) AttestRequest *evidence = NULL;
         _cleanup_bytes_ Bytes challenge = {};
         _cleanup_verdict_ Verdict verdict = {};
+        TpmPolicyRules policy = { .required_pcrs = service->options.required_pcrs };
         TRY(attest_request_open(jws, &evidence));
         TRY(context_redeem(service->contexts, evidence->service_context, request->monotonic_usec, &challenge));
-        VerifyRules rules = {
-                .required_pcrs = service->options.required_pcrs, .aik_roots = service->aik_roots, .now_sec = request->now_sec,
-        };
+        if (stored->policy)
+                TRY(tpm_policy_configure(stored->policy, &policy));
+        VerifyRules rules = { .required_pcrs = policy.required_pcrs, .aik_roots = service->aik_roots, .now_sec = request->now_sec };
         TRY(verify_request(evidence, bytes_span(&challenge), &rules, &verdict));
+        if (policy.needs_valid_aik && !verdict.aik_validated)
+                return err_new(ERR_AIK_CERTIFICATE_INVALID, "the policy requires a valid certificate of the attestation key (require_valid_aik_cert): %s",
+                               verdict.aik_reason ? verdict.aik_reason : "there is none");
         return make_token(service, request, evidence, &verdict, ret_token);
 }
 
@@ -120,14 +143,14 @@ static Err *answer_request(Service *service, const ServiceRequest *request, cons
 }
 
 /* As recorded: two words for a code, and no innererror. */
-static Err *answer_no_policy(ServiceReply *reply) {
+static Err *answer_no_policy(ServiceReply *reply, const char *reason) {
         static const char text[] =
                 "{\"error\":{\"code\":\"Bad request\",\"message\":\"A VBS attestation policy has not been set on the attestation provider.\"}}";
         reply->status = 400;
         reply->chunked = true;
         bytes_done(&reply->body);
         TRY(bytes_copy(span_from_string(text), &reply->body));
-        return string_copy("no policy, as the fault has it", &reply->reason);
+        return string_copy(reason, &reply->reason);
 }
 
 Err *attest_handle(Service *service, const ServiceRequest *request, ServiceReply *reply, FaultWhere *ret_where) {
@@ -141,7 +164,9 @@ Err *attest_handle(Service *service, const ServiceRequest *request, ServiceReply
                 return refuse(reply, error);
         *ret_where = message.type == MESSAGE_INIT ? FAULT_AT_INIT : FAULT_AT_REQUEST;
         if (fault_take(&service->faults, FAULT_NO_POLICY, *ret_where, NULL))
-                return answer_no_policy(reply);
+                return answer_no_policy(reply, "no policy, as the fault has it");
+        if (service->options.no_default_policy && !policy_store_get(service->policies, ATTESTATION_TYPE_TPM)->policy)
+                return answer_no_policy(reply, "no policy for TPM evidence was set, and --no-default-policy takes the instance's own away");
         switch (message.type) {
         case MESSAGE_INIT:
                 error = answer_init(service, request, reply);

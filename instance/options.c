@@ -61,7 +61,7 @@ static Err *add_certificates(const char *path, STACK_OF(X509) **certificates) {
 
 enum { OPTION_LISTEN = 256, OPTION_STATE, OPTION_MODE, OPTION_FAULT, OPTION_TRUST_EK_CA, OPTION_AIK_ROOT, OPTION_PCR_MASK,
        OPTION_LIFETIME, OPTION_BODY_MAX, OPTION_CAPTURE, OPTION_POLICY_SIGNER, OPTION_TRUST_SGX_ROOT,
-       OPTION_APPLICATIONS, OPTION_IMDS, OPTION_ARC_TOKENS, OPTION_HELP, OPTION_VERSION };
+       OPTION_APPLICATIONS, OPTION_IMDS, OPTION_ARC_TOKENS, OPTION_NO_DEFAULT_POLICY, OPTION_HELP, OPTION_VERSION };
 
 static const struct option table[] = {
         { "listen", required_argument, NULL, OPTION_LISTEN },
@@ -79,6 +79,7 @@ static const struct option table[] = {
         { "imds", required_argument, NULL, OPTION_IMDS },
         { "arc-tokens", required_argument, NULL, OPTION_ARC_TOKENS },
         { "capture", required_argument, NULL, OPTION_CAPTURE },
+        { "no-default-policy", no_argument, NULL, OPTION_NO_DEFAULT_POLICY },
         { "help", no_argument, NULL, OPTION_HELP },
         { "version", no_argument, NULL, OPTION_VERSION },
         {},
@@ -124,6 +125,9 @@ static Err *parse_option(int option, const char *argument, const char *word, Opt
                 free(steal_ptr(&options->capture));
                 TRY(string_copy(argument, &options->capture));
                 options->service.capture = options->capture;
+                return NULL;
+        case OPTION_NO_DEFAULT_POLICY:
+                options->service.no_default_policy = true;
                 return NULL;
         case OPTION_IMDS:
                 return parse_listen("imds", argument, &options->imds_host, &options->imds_port);
@@ -193,6 +197,7 @@ void options_print_help(FILE *file) {
               "  --trust-ek-ca FILE        PEM authorities of endorsement keys, whose AIKs may be enrolled; may be repeated\n"
               "  --trust-sgx-root FILE     PEM roots of the PCK certificates of SGX quotes; without it tokens say that the chain is unverified; may be\n"
               "                            repeated\n"
+              "  --no-default-policy       refuse TPM evidence until a policy for it was set\n"
               "  --required-pcr-mask HEX   PCRs that one quoted bank must have (default ffffff: 0-23)\n"
               "  --token-lifetime SEC      exp - iat of tokens (default 86400, as the service)\n"
               "  --body-max MIB            largest request (default 64)\n"

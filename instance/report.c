@@ -103,12 +103,19 @@ static Err *add_custom(Json *custom, const char *name, Json *steal_value) {
         return json_add(custom, name, steal_ptr(&list));
 }
 
-Err *report_policy_claims(const Verdict *verdict, const Json *custom_claims, char **ret) {
-        _cleanup_json_ Json *claims = NULL, *custom = NULL;
+Err *report_service_claims(const Verdict *verdict, Json **ret) {
+        _cleanup_json_ Json *claims = NULL;
         TRY(json_new_object(&claims));
-        TRY(json_new_object(&custom));
         TRY(add_verdict(claims, verdict));
         TRY(add_vsm_claims(claims, verdict->vsm_claims));
+        *ret = steal_ptr(&claims);
+        return NULL;
+}
+
+Err *report_policy_claims(const Verdict *verdict, const Json *custom_claims, char **ret) {
+        _cleanup_json_ Json *claims = NULL, *custom = NULL;
+        TRY(report_service_claims(verdict, &claims));
+        TRY(json_new_object(&custom));
         for (size_t i = 0; custom_claims && i < json_object_array_length(custom_claims); i++) {
                 const char *name;
                 Json *value;
@@ -217,10 +224,13 @@ Err *report_sign(const Report *report, const Identity *identity, char **ret) {
         X509 *chain[IDENTITY_CHAIN_SIZE];
         for (size_t i = 0; i < IDENTITY_CHAIN_SIZE; i++)
                 chain[i] = identity->token_chain[i].certificate;
-        _cleanup_free_ char *x5c = NULL, *header = NULL;
+        _cleanup_free_ char *x5c = NULL, *x5t = NULL, *header = NULL;
         _cleanup_bytes_ Bytes claims = {};
-        TRY(identity_x5c(chain, IDENTITY_CHAIN_SIZE, &x5c));
-        TRY(report_header_text(&(ReportHeader) { .alg = "RS256", .x5c = x5c, .kid = identity->token_kid }, &header));
+        if (report->omit_x5c)
+                TRY(string_format(&x5t, ",\"x5t\":\"%s\"", identity->token_kid));
+        else
+                TRY(identity_x5c(chain, IDENTITY_CHAIN_SIZE, &x5c));
+        TRY(report_header_text(&(ReportHeader) { .alg = "RS256", .x5c = x5c, .kid = identity->token_kid, .extra = x5t }, &header));
         TRY(report_claims_text(report, &claims));
         return jws_sign(JOSE_ALG_RS256, identity->token_chain[0].key, header, bytes_span(&claims), ret);
 }

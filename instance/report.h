@@ -17,6 +17,8 @@
 Err *report_policy_text(uint32_t required_pcrs, uint64_t lifetime_sec, char **ret) _must_check_;
 /* base64url(SHA-256(base64url(policy text))). */
 Err *report_policy_hash(const char *policy_text, char **ret) _must_check_;
+/* What the service says of a verdict: claims as a JSON object. */
+Err *report_service_claims(const Verdict *verdict, Json **ret) _must_check_;
 /* What that policy issues about a verdict, and the custom claims under their names, as JSON text. Error: EVIDENCE_MALFORMED if a custom claim
  * has the name of one of the service's own. */
 Err *report_policy_claims(const Verdict *verdict, const Json *custom_claims, char **ret) _must_check_;
@@ -37,6 +39,7 @@ typedef struct Report {
         const char *other_keys;         /* x-ms-tpm-other-keys: JSON; NULL: left out */
         const char *policy_hash;
         const char *policy_claims;
+        bool omit_x5c;                  /* the header has x5t in its place */
 } Report;
 /* Fills the times and draws the id. */
 Err *report_init(Report *report, int64_t now_sec, uint64_t lifetime_sec) _must_check_;

@@ -32,6 +32,7 @@ typedef struct ServiceOptions {
         ServiceMode mode;
         uint32_t required_pcrs;
         uint64_t token_lifetime_sec;
+        bool no_default_policy;      /* TPM evidence is refused until somebody has set a policy for it */
         STACK_OF(X509) *aik_roots;   /* of AIK certificates, beside the instance's own AIK CA; NULL: none; borrowed */
         STACK_OF(X509) *ek_roots;    /* of endorsement key certificates; NULL: nobody can enrol; borrowed */
         STACK_OF(X509) *sgx_roots;   /* of PCK certificates; NULL: tokens say that their chain is unverified; borrowed */
