@@ -79,6 +79,18 @@ Err *string_format(char **ret, const char *format, ...) {
         return NULL;
 }
 
+Err *string_join_secret(const char *prefix, Span text, char **ret) {
+        size_t n = strlen(prefix);
+        Bytes joined = {};
+        if (text.size > 0 && memchr(text.data, 0, text.size))
+                return err_new(ERR_INVALID_ARGUMENT, "a NUL in the text");
+        TRY(bytes_alloc(n + text.size, &joined));
+        for (size_t i = 0; i < joined.size; i++)
+                joined.data[i] = i < n ? (uint8_t) prefix[i] : text.data[i - n];
+        *ret = (char *) joined.data;
+        return NULL;
+}
+
 Err *string_copy(const char *text, char **ret) {
         char *copy = strdup(text);
         if (!copy)

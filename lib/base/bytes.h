@@ -58,6 +58,8 @@ Err *bytes_copy(Span span, Bytes *ret) _must_check_;
 /* "a" "b" NULL -> owned C string; ret is freed with free(). */
 Err *string_format(char **ret, const char *format, ...) _printf_(2, 3) _must_check_;
 Err *string_copy(const char *text, char **ret) _must_check_;
+/* prefix and text in one, for secrets: unlike string_format() it leaves no other copy in freed memory. INVALID_ARGUMENT if text holds a NUL. */
+Err *string_join_secret(const char *prefix, Span text, char **ret) _must_check_;
 Err *string_copy_span(Span text, char **ret) _must_check_;   /* INVALID_ARGUMENT if it holds a NUL */
 
 /* base64url without padding (RFC 4648 §5, RFC 7515 §2). Decoding is strict: no padding, no white space, canonical

@@ -186,28 +186,49 @@ Err *access_token_authorization(Span text, const char *what, char **ret) {
                 if (!is_letter && (c == 0 || !strchr("-._~+/=", c)))
                         return err_new(ERR_CREDENTIAL_FAILED, "%s is no token: it has another character than letters, digits and -._~+/= at offset %zu", what, i);
         }
-        return string_format(ret, "Bearer %.*s", (int) text.size, (const char *) text.data);
+        return string_join_secret("Bearer ", text, ret);
 }
 
-static Err *read_token(const Json *json, char **ret) {
-        const char *token, *type = NULL;
+/* json-c copies and frees without overwriting. So the token is taken out of the text before json-c sees it: copy gets zeros in its place. A token has no
+ * character that needs an escape but '/', which some escape. */
+static Err *take_token(Bytes *copy, char **ret) {
+        static const char *const path[] = { "access_token", NULL };
+        _cleanup_bytes_erase_ Bytes token = {};
+        Span source;
+        TRY(json_find_source(bytes_span(copy), path, &source));
+        if (source.size < 2 || source.data[0] != '"')
+                return err_new(ERR_JSON_MEMBER_TYPE, "access_token: a string is needed");
+        size_t begin = (size_t) (source.data - copy->data) + 1, end = begin + source.size - 2;
+        TRY(bytes_alloc(end - begin, &token));
+        token.size = 0;
+        for (size_t i = begin; i < end; i++) {
+                bool is_escaped_slash = copy->data[i] == '\\' && i + 1 < end && copy->data[i + 1] == '/';
+                if (!is_escaped_slash)
+                        token.data[token.size++] = copy->data[i];
+        }
+        for (size_t i = begin; i < end; i++)
+                copy->data[i] = '0';
+        return access_token_authorization(bytes_span(&token), "access_token", ret);
+}
+
+static Err *check_type(const Json *json) {
+        const char *type = NULL;
         TRY(json_get_string_optional(json, "token_type", &type));
-        if (type && strcasecmp(type, "Bearer") != 0)
-                return err_new(ERR_JSON_MEMBER_TYPE, "token_type: \"%.32s\" is not Bearer", type);
-        TRY(json_get_string(json, "access_token", &token));
-        Err *err = access_token_authorization(span_from_string(token), "access_token", ret);
-        explicit_bzero((char *) token, strlen(token));   /* json-c frees without overwriting; the text is its own and not shared */
-        return err;
+        return !type || strcasecmp(type, "Bearer") == 0 ? NULL : err_new(ERR_JSON_MEMBER_TYPE, "token_type: \"%.32s\" is not Bearer", type);
 }
 
 static Err *read_answer(const HttpResponse *response, AccessTokenSource source, uint64_t now_sec, AccessToken *ret) {
         _cleanup_json_ Json *json = NULL;
         _cleanup_access_token_ AccessToken token = {};
+        _cleanup_bytes_erase_ Bytes text = {};
         uint64_t life_sec, refresh_sec;
         if (response->body.size > HTTP_ANSWER_SIZE_MAX)
                 return err_new(ERR_SERVICE_ANSWER_TOO_LARGE, "%zu bytes, %u are allowed", response->body.size, HTTP_ANSWER_SIZE_MAX);
-        TRY(json_parse(bytes_span(&response->body), "the answer", &json));
-        TRY(read_token(json, &token.authorization));
+        TRY(bytes_copy(bytes_span(&response->body), &text));
+        TRY(json_check(bytes_span(&text), "the answer"));
+        TRY(take_token(&text, &token.authorization));
+        TRY(json_parse(bytes_span(&text), "the answer", &json));
+        TRY(check_type(json));
         TRY(read_life(json, response, now_sec, &life_sec));
         TRY(read_refresh(json, source, life_sec, &refresh_sec));
         token.refresh_sec = now_sec + refresh_sec;

@@ -236,7 +236,7 @@ static Err *metadata_headers(const Credential *credential, const char *arc_key, 
         TRY(http_request_add_header(request, "Metadata", "true"));
         if (!arc_key)
                 return NULL;
-        TRY(string_format(&authorization, "Basic %s", arc_key));
+        TRY(string_join_secret("Basic ", span_from_string(arc_key), &authorization));
         return http_request_add_header(request, "Authorization", authorization);
 }
 

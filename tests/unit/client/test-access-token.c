@@ -98,6 +98,19 @@ static void test_access_token_parse_says_what_the_authority_said(void **state) {
         assert_string_equal(err_describe(err), "the token authority answered HTTP 401 \"invalid_client\": AADSTS7000215: Invalid client [1m secret");
 }
 
+static void test_access_token_parse_knows_the_one_escape_that_a_token_may_have(void **state) {
+        _cleanup_access_token_ AccessToken token = {};
+        assert_ok(parse(200, "{\"access_token\":\"a\\/b/c\",\"expires_in\":5}", ACCESS_TOKEN_OF_AUTHORITY, 0, &token));
+        assert_string_equal(token.authorization, "Bearer a/b/c");
+        static const char *const bodies[] = { "{\"access_token\":\"a\\u0062\",\"expires_in\":5}", "{\"access_token\":\"a\\n\",\"expires_in\":5}",
+                                              "{\"access_token\":\"a\\\\\",\"expires_in\":5}", "{\"access_token\":null,\"expires_in\":5}",
+                                              "{\"access_token\":[\"a\"],\"expires_in\":5}", "[{\"access_token\":\"a\",\"expires_in\":5}]" };
+        for (size_t i = 0; i < N_ELEMENTS(bodies); i++) {
+                AccessToken none = {};
+                assert_err(parse(200, bodies[i], ACCESS_TOKEN_OF_AUTHORITY, 0, &none), ERR_SERVICE_ANSWER_INVALID);
+        }
+}
+
 static void test_access_token_parse_keeps_retry_after(void **state) {
         _cleanup_http_response_ HttpResponse response = answer_of(429, "");
         AccessToken token = {};
@@ -140,6 +153,7 @@ int main(void) {
                 cmocka_unit_test(test_access_token_parse_refuses_what_is_no_answer),
                 cmocka_unit_test(test_access_token_parse_maps_refusals),
                 cmocka_unit_test(test_access_token_parse_says_what_the_authority_said),
+                cmocka_unit_test(test_access_token_parse_knows_the_one_escape_that_a_token_may_have),
                 cmocka_unit_test(test_access_token_parse_keeps_retry_after),
                 cmocka_unit_test(test_access_token_parse_every_prefix_is_refused),
                 cmocka_unit_test(test_access_token_authorization_strips_and_refuses),

@@ -423,6 +423,86 @@ static void test_errors_name_no_secret(void **state) {
         assert_err(operation_take_error(operation), ERR_CREDENTIAL_FAILED);
 }
 
+/* How often text, of which the inverted copy is given, stands in this process's heap. */
+static unsigned count_in_heap(const uint8_t *inverted, size_t size) {
+        _cleanup_free_ char *line = NULL;
+        size_t room = 0;
+        unsigned n = 0;
+        FILE *maps = fopen("/proc/self/maps", "r");
+        assert_non_null(maps);
+        while (getline(&line, &room, maps) > 0) {
+                unsigned long begin, end;
+                if (!strstr(line, "[heap]") || sscanf(line, "%lx-%lx", &begin, &end) != 2)
+                        continue;
+                for (const uint8_t *place = (const uint8_t *) begin; place + size <= (const uint8_t *) end; place++) {
+                        size_t i = 0;
+                        while (i < size && (place[i] ^ inverted[i]) == 0xff)
+                                i++;
+                        n += i == size;
+                }
+        }
+        fclose(maps);
+        return n;
+}
+
+#define MARKER_SIZE 40
+
+/* A text that stands nowhere but in out. */
+static void make_marker(uint8_t inverted[MARKER_SIZE], char out[MARKER_SIZE + 1], char first) {
+        for (size_t i = 0; i < MARKER_SIZE; i++) {
+                out[i] = (char) (first + (int) (i * 7 % 23));
+                inverted[i] = (uint8_t) ~out[i];
+        }
+        out[MARKER_SIZE] = 0;
+}
+
+static void get_and_use_a_token(const char *token) {
+        char path[256];
+        snprintf(path, sizeof(path), "%s/secret", folder);
+        CredentialOptions options = { .kind = CREDENTIAL_KIND_CLIENT_SECRET, .tenant_id = TENANT, .client_id = CLIENT, .secret_file = path };
+        _cleanup_(credential_freep) Credential *credential = make(&options);
+        _cleanup_(operation_freep) Operation *operation = start(credential), *second = NULL;
+        _cleanup_bytes_erase_ Bytes body = {};
+        assert_ok(source_read_all(operation_request(operation)->body, 65536, &body));
+        _cleanup_http_response_ HttpResponse response = { .status = 200 };
+        char *text = NULL;
+        assert_ok(string_join_secret("{\"expires_in\":3599,\"access_token\":\"", span_from_string(token), &text));
+        _cleanup_bytes_erase_ Bytes head = { (uint8_t *) text, strlen(text) };
+        assert_ok(bytes_alloc(head.size + 2, &response.body));
+        for (size_t i = 0; i < response.body.size; i++)
+                response.body.data[i] = i < head.size ? head.data[i] : (uint8_t) "\"}"[i - head.size];
+        operation_take_response(operation, &response, NOW);
+        assert_int_equal(operation_next(operation), OPERATION_DONE);
+        assert_non_null(strstr(credential_authorization(credential), token));
+
+        _cleanup_(pkey_freep) EVP_PKEY *key = NULL;
+        assert_ok(jose_key_generate_rsa(2048, &key));
+        const AttestTpmOptions attest = { .base_url = "https://a", .request_key = key, .authorization = credential_authorization(credential) };
+        assert_ok(operation_new_attest_tpm(&attest, &second));
+        assert_non_null(header_of(operation_request(second), "Authorization"));
+}
+
+static void test_secrets_and_tokens_are_not_left_in_freed_memory(void **state) {
+#if defined(__SANITIZE_ADDRESS__)
+        skip();         /* its quarantine keeps what it likes, elsewhere */
+#endif
+        uint8_t secret_inverted[MARKER_SIZE], token_inverted[MARKER_SIZE];
+        char secret[MARKER_SIZE + 1], token[MARKER_SIZE + 1];
+        make_marker(secret_inverted, secret, 'A');
+        make_marker(token_inverted, token, 'a');
+        put("secret", secret);
+
+        char *control = strdup(secret);       /* the search finds what is there */
+        assert_int_equal(count_in_heap(secret_inverted, MARKER_SIZE), 1);
+        explicit_bzero(control, strlen(control));
+        free(control);
+        assert_int_equal(count_in_heap(secret_inverted, MARKER_SIZE), 0);
+
+        get_and_use_a_token(token);
+        assert_int_equal(count_in_heap(secret_inverted, MARKER_SIZE), 0);
+        assert_int_equal(count_in_heap(token_inverted, MARKER_SIZE), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_client_secret_request_is_that_of_the_sdk),
@@ -443,6 +523,7 @@ int main(void) {
                 cmocka_unit_test(test_credential_new_names_what_is_missing),
                 cmocka_unit_test(test_credential_options_from_environment_fills_gaps_only),
                 cmocka_unit_test(test_errors_name_no_secret),
+                cmocka_unit_test(test_secrets_and_tokens_are_not_left_in_freed_memory),
         };
         return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
