@@ -34,6 +34,7 @@ static Err *make(const char *url, AttestClient **ret) {
                 return err_oom();
         client->connect_usec = CONNECT_TIMEOUT_USEC;
         client->request_usec = REQUEST_TIMEOUT_USEC;
+        client->retry = retry_plan_default();
         TRY(maa_base_url_normalize(url ?: "", &client->url));
         TRY(error_in(attest_rules_new(&client->rules)));
         TRY(error_in(attest_rules_set_issuer(client->rules, client->url)));
@@ -78,6 +79,11 @@ AttestError *attest_client_set_proxy(AttestClient *client, const char *proxy) {
 void attest_client_set_timeouts_usec(AttestClient *client, uint64_t connect_usec, uint64_t request_usec) {
         client->connect_usec = connect_usec;
         client->request_usec = request_usec;
+}
+
+void attest_client_set_retry(AttestClient *client, unsigned n_tries, uint64_t total_usec) {
+        client->retry.n_tries = n_tries;
+        client->retry.total_usec = total_usec;
 }
 
 AttestError *attest_client_set_authorization(AttestClient *client, const char *authorization) {
@@ -131,6 +137,7 @@ bool progress_ask(void *userdata, OperationStep step, const Operation *operation
 static Err *run(AttestClient *client, Operation *operation) {
         const TransportOptions transport = client_transport(client);
         const DriverCallbacks callbacks = { .progress = progress_ask, .userdata = &client->progress };
+        operation_set_retry(operation, &client->retry);
         return driver_run(operation, &transport, &callbacks);
 }
 

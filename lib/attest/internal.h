@@ -41,6 +41,7 @@ typedef struct AttestProgress {
 struct AttestClient {
         char *url, *api_version, *ca_file, *ca_path, *proxy, *authorization;
         uint64_t connect_usec, request_usec;
+        RetryPlan retry;
         AttestProgress progress;
         AttestRules *rules;
 };

@@ -178,6 +178,7 @@ static Err *run(AttestSession *session, const AttestTpmCallbacks *callbacks, voi
         Span nonce = session->nonce.size > 0 ? bytes_span(&session->nonce) : SPAN_OF(random);
         session->has_run = false;
         TRY(make_operation(session, nonce, &operation));
+        operation_set_retry(operation, &session->client->retry);
         TRY(driver_run(operation, &transport, &driver));
         TRY(err_wrap(judge(session, operation, nonce, ret), "validating the token"));
         session->has_run = true;

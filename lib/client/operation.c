@@ -12,22 +12,24 @@
  * because what the report vouches for is the text that it becomes; in SIGN that text waits (a source: the logs in it stay where they are).
  *
  * A token's conversation is a table of its own (credential-fetch.c), behind the one state TOKEN here.
- * The key set's conversation has one state, CERTS, that ends in DONE or FAILED, and so has that of an exchange. One attempt, no retry: the challenge may be spent by a refused
- * request, so whoever tries again begins with a new operation. */
+ * The key set's conversation has one state, CERTS, that ends in DONE or FAILED, and so has that of an exchange. With a plan for it, what fails in a state that
+ * sends goes to WAIT instead, and from there to the first state again: the challenge may be spent by a refused request. */
 #include "client/operation.h"
 
 #include "client/credential-private.h"
 #include "tcg/quote.h"
 
 typedef enum OperationState {
-        STATE_INIT, STATE_QUOTE, STATE_REPORT, STATE_SIGN, STATE_REQUEST, STATE_CERTS, STATE_EXCHANGE, STATE_TOKEN, STATE_DONE, STATE_FAILED,
+        STATE_INIT, STATE_QUOTE, STATE_REPORT, STATE_SIGN, STATE_REQUEST, STATE_CERTS, STATE_EXCHANGE, STATE_TOKEN, STATE_WAIT, STATE_DONE, STATE_FAILED,
 } OperationState;
 
 struct Operation {
-        OperationState state;
+        OperationState state, first;
         char *base_url;
-        HttpRequest request;      /* in INIT, REQUEST, CERTS */
-        Err *err;                 /* in FAILED, until it was handed over */
+        HttpRequest request;      /* in INIT, REQUEST, CERTS, EXCHANGE */
+        Err *err;                 /* in WAIT, and in FAILED until it was handed over */
+        Retry retry;
+        uint64_t delay_usec;      /* in WAIT */
         /* AttestTpm */
         char *api_version, *rp_id, *authorization, *jwk_text, *token;
         Bytes rp_data;
@@ -46,6 +48,8 @@ struct Operation {
         /* key set */
         JwkSet *certs;
         /* exchange */
+        const char *method;
+        char *body;
         Json *answer;
         /* token */
         CredentialFetch fetch;    /* in TOKEN */
@@ -82,6 +86,7 @@ Operation *operation_free(Operation *operation) {
         source_free(operation->signing_input);
         bytes_done(&operation->signing_digest);
         jwk_set_free(operation->certs);
+        free(operation->body);
         json_unref(operation->answer);
         credential_fetch_done(&operation->fetch);
         free(operation);
@@ -117,6 +122,8 @@ OperationStep operation_next(Operation *operation) {
                 return OPERATION_REPORT;
         case STATE_SIGN:
                 return OPERATION_SIGN;
+        case STATE_WAIT:
+                return OPERATION_WAIT;
         case STATE_DONE:
                 return OPERATION_DONE;
         case STATE_FAILED:
@@ -158,6 +165,7 @@ static Err *wrap_intent(const Operation *operation, Err *err) {
         case STATE_EXCHANGE:
                 return err_wrap(err, "asking %s", operation->base_url);
         case STATE_TOKEN:
+        case STATE_WAIT:
         case STATE_DONE:
         case STATE_FAILED:
                 return err;
@@ -166,7 +174,14 @@ static Err *wrap_intent(const Operation *operation, Err *err) {
 }
 
 static void fail_with(Operation *operation, Err *steal_err) {
-        operation->err = wrap_intent(operation, steal_err);
+        bool on_the_way = operation_sends(operation);
+        Err *err = wrap_intent(operation, steal_err);
+        if (on_the_way && retry_next(&operation->retry, err, &operation->delay_usec)) {
+                operation->err = err;
+                enter(operation, STATE_WAIT);
+                return;
+        }
+        operation->err = operation->retry.n_tried > 1 ? err_wrap(err, "after %u tries", operation->retry.n_tried) : err;
         enter(operation, STATE_FAILED);
 }
 
@@ -245,12 +260,46 @@ void operation_take_response(Operation *operation, const HttpResponse *response,
         case STATE_REPORT:
         case STATE_SIGN:
         case STATE_TOKEN:
+        case STATE_WAIT:
         case STATE_DONE:
         case STATE_FAILED:
                 break;
         }
         if (err)
                 fail_with(operation, err);
+}
+
+/* What a round has left goes, so that the next one begins as the first did. */
+static void forget_round(Operation *operation) {
+        attest_tpm_challenge_done(&operation->challenge);
+        operation->challenge = (AttestTpmChallenge) {};
+        evidence_freep(&operation->evidence);
+        bytes_done(&operation->vsm_report);
+        operation->signing_input = source_free(operation->signing_input);
+        bytes_done(&operation->signing_digest);
+        if (!operation->uses_tpm_key)
+                return;
+        operation->request_key = pkey_free(operation->request_key);
+        free(steal_ptr(&operation->jwk_text));
+}
+
+static Err *exchange_request(Operation *operation) {
+        operation->request.method = operation->method;
+        TRY(string_copy(operation->base_url, &operation->request.url));
+        TRY(http_request_add_header(&operation->request, "Accept", "application/json"));
+        return operation->body ? source_new_string(operation->body, &operation->request.body) : NULL;
+}
+
+/* The first request of a conversation, each time that it begins. */
+static Err *send_first(Operation *operation) {
+        enter(operation, operation->first);
+        if (operation->first == STATE_CERTS)
+                return maa_certs_request(operation->base_url, &operation->request);
+        if (operation->first == STATE_EXCHANGE)
+                return exchange_request(operation);
+        forget_round(operation);
+        TRY(attest_tpm_init_request(operation->base_url, operation->api_version, &operation->request));
+        return add_authorization(operation);
 }
 
 static AttestTpmRequest request_parts(const Operation *operation) {
@@ -371,7 +420,13 @@ void operation_take_failure(Operation *operation, Err *steal_err) {
                 err_free(steal_err);
                 return;
         }
-        fail_with(operation, steal_err ? steal_err : err_new(ERR_INTERNAL, "a failure without an error"));
+        _cleanup_(err_freep) Err *err = steal_err ? steal_err : err_new(ERR_INTERNAL, "a failure without an error");
+        if (operation->state != STATE_WAIT) {
+                fail_with(operation, steal_ptr(&err));
+                return;
+        }
+        operation->err = err_wrap_code(err_code(err), operation->err, "%s", err_sentence(err));
+        enter(operation, STATE_FAILED);
 }
 
 Err *operation_take_error(Operation *operation) {
@@ -379,12 +434,24 @@ Err *operation_take_error(Operation *operation) {
 }
 
 uint64_t operation_delay_usec(const Operation *operation) {
+        if (operation->state == STATE_WAIT)
+                return operation->delay_usec;
         return operation->state == STATE_TOKEN && operation->fetch.step == CREDENTIAL_WAIT ? operation->fetch.delay_usec : 0;
 }
 
 void operation_take_elapsed(Operation *operation, uint64_t now_sec) {
         if (operation->state == STATE_TOKEN)
                 credential_fetch_take_elapsed(&operation->fetch, now_sec);
+        if (operation->state != STATE_WAIT)
+                return;
+        operation->err = err_free(operation->err);
+        Err *err = send_first(operation);
+        if (err)
+                fail_with(operation, err);
+}
+
+void operation_set_retry(Operation *operation, const RetryPlan *plan) {
+        operation->retry = (Retry) { .plan = *plan };
 }
 
 /* ---- AttestTpm ---- */
@@ -411,7 +478,7 @@ static Err *operation_new(OperationState state, const char *base_url, Operation 
         _cleanup_(operation_freep) Operation *operation = calloc(1, sizeof(Operation));
         if (!operation)
                 return err_oom();
-        operation->state = state;
+        operation->state = operation->first = state;
         TRY(string_copy(base_url, &operation->base_url));
         *ret = steal_ptr(&operation);
         return NULL;
@@ -440,8 +507,7 @@ Err *operation_new_attest_tpm(const AttestTpmOptions *options, Operation **ret) 
         operation->wants_report = options->vbs;
         operation->uses_tpm_key = options->use_tpm_key;
         TRY(take_software_key(operation, options));
-        TRY(attest_tpm_init_request(operation->base_url, operation->api_version, &operation->request));
-        TRY(add_authorization(operation));
+        TRY(send_first(operation));
         *ret = steal_ptr(&operation);
         return NULL;
 }
@@ -477,7 +543,7 @@ Err *operation_new_token(Credential *credential, uint64_t now_sec, Operation **r
 Err *operation_new_certs(const char *base_url, Operation **ret) {
         _cleanup_(operation_freep) Operation *operation = NULL;
         TRY(operation_new(STATE_CERTS, base_url, &operation));
-        TRY(maa_certs_request(operation->base_url, &operation->request));
+        TRY(send_first(operation));
         *ret = steal_ptr(&operation);
         return NULL;
 }
@@ -491,11 +557,10 @@ JwkSet *operation_take_certs(Operation *operation) {
 Err *operation_new_exchange(const char *method, const char *url, const char *body, Operation **ret) {
         _cleanup_(operation_freep) Operation *operation = NULL;
         TRY(operation_new(STATE_EXCHANGE, url, &operation));
-        operation->request.method = method;
-        TRY(string_copy(url, &operation->request.url));
-        TRY(http_request_add_header(&operation->request, "Accept", "application/json"));
+        operation->method = method;
         if (body)
-                TRY(source_new_string(body, &operation->request.body));
+                TRY(string_copy(body, &operation->body));
+        TRY(send_first(operation));
         *ret = steal_ptr(&operation);
         return NULL;
 }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include "client/credential.h"
+#include "client/retry.h"
 #include "maa/attest_tpm.h"
 #include "maa/metadata.h"
 
@@ -32,6 +33,9 @@ Span operation_signing_digest(const Operation *operation);             /* in SIG
 void operation_take_signature(Operation *operation, Span signature);    /* verified, and copied */
 uint64_t operation_delay_usec(const Operation *operation);              /* in WAIT: how long; no shorter, or the other side gets annoyed */
 void operation_take_elapsed(Operation *operation, uint64_t now_sec);
+/* To be said before the first step. What fails on its way to the service, or there, is tried again by the plan: each time from the beginning, for a request that
+ * was refused may have spent its challenge. Without a plan nothing is. Tokens (operation_new_token()) have a plan of their own. */
+void operation_set_retry(Operation *operation, const RetryPlan *plan);
 void operation_take_failure(Operation *operation, Err *steal_err);      /* transport or collector failed */
 Err *operation_take_error(Operation *operation);                        /* in FAILED: hands the error over (once) */
 

@@ -63,6 +63,7 @@ void http_response_done(HttpResponse *response) {
                 return;
         free(response->content_type);
         free(response->retry_after);
+        free(response->retry_after_ms);
         free(response->request_id);
         free(response->service_version);
         free(response->authenticate);
@@ -112,6 +113,8 @@ Err *http_response_add_header(HttpResponse *response, Span name, Span value) {
         const struct { const char *name; char **member; } known[] = {
                 { "content-type", &response->content_type },
                 { "retry-after", &response->retry_after },
+                { "retry-after-ms", &response->retry_after_ms },
+                { "x-ms-retry-after-ms", &response->retry_after_ms },
                 { "x-ms-request-id", &response->request_id },
                 { "x-ms-maa-service-version", &response->service_version },
                 { "www-authenticate", &response->authenticate },
@@ -140,17 +143,25 @@ Err *http_response_add_header(HttpResponse *response, Span name, Span value) {
         return NULL;
 }
 
+/* A number of digits alone, as far as max; false if it is none. */
+static bool parse_number(const char *text, uint64_t max, uint64_t *ret) {
+        size_t n_digits = strspn(text, "0123456789");
+        if (n_digits == 0 || text[n_digits] != 0)
+                return false;
+        uint64_t number = 0;
+        for (size_t i = 0; i < n_digits && number < max; i++)
+                number = number * 10 + (uint64_t) (text[i] - '0');
+        *ret = MIN_OF(number, max);
+        return true;
+}
+
 /* Seconds, 0 if there is no usable Retry-After. */
 static uint64_t retry_after_sec(const HttpResponse *response, uint64_t now_sec) {
         const char *text = response->retry_after;
         if (!text)
                 return 0;
-        size_t n_digits = strspn(text, "0123456789");
         uint64_t seconds = 0;
-        if (n_digits > 0 && text[n_digits] == 0) {
-                for (size_t i = 0; i < n_digits && seconds < RETRY_AFTER_MAX_SEC; i++)
-                        seconds = seconds * 10 + (uint64_t) (text[i] - '0');
-        } else {
+        if (!parse_number(text, RETRY_AFTER_MAX_SEC, &seconds)) {
                 uint64_t until = http_date_parse(text), from = response->date_sec > 0 ? response->date_sec : now_sec;
                 seconds = until > from ? until - from : 0;
         }
@@ -158,6 +169,9 @@ static uint64_t retry_after_sec(const HttpResponse *response, uint64_t now_sec) 
 }
 
 uint64_t http_response_retry_after_usec(const HttpResponse *response, uint64_t now_sec) {
+        uint64_t msec;
+        if (response->retry_after_ms && parse_number(response->retry_after_ms, RETRY_AFTER_MAX_SEC * 1000, &msec))
+                return msec * USEC_PER_MSEC;
         return retry_after_sec(response, now_sec) * USEC_PER_SEC;
 }
 

@@ -27,6 +27,7 @@ typedef struct HttpResponse {
         long status;
         char *content_type;          /* NULL if absent */
         char *retry_after;           /* NULL if absent; raw text */
+        char *retry_after_ms;        /* the same of retry-after-ms or x-ms-retry-after-ms, which Azure has beside it */
         char *request_id;            /* x-ms-request-id; NULL if absent */
         char *service_version;       /* x-ms-maa-service-version */
         char *authenticate;          /* WWW-Authenticate; NULL if absent */
@@ -38,7 +39,7 @@ void http_response_done(HttpResponse *response);
 /* Feeds one header line of any case; unknown ones are ignored. For drivers. */
 Err *http_response_add_header(HttpResponse *response, Span name, Span value) _must_check_;
 
-/* Delay that Retry-After asks for, capped at 1 h; 0 if there is none that can be used. Counts as http_response_check() says. */
+/* Delay that retry-after-ms or x-ms-retry-after-ms asks for, else Retry-After, capped at 1 h; 0 if there is none that can be used. Counts as http_response_check() says. */
 uint64_t http_response_retry_after_usec(const HttpResponse *response, uint64_t now_sec);
 /* Seconds since 1970 of a date in one of the three forms of RFC 9110 §5.6.7; 0 if text is none. */
 uint64_t http_date_parse(const char *text);

@@ -15,6 +15,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -217,6 +218,20 @@ def test_validation_with_the_callers_own_rules():
         assert done.returncode == 1 and "(TokenAlgNone)" in done.stderr, done
 
 
+def test_failures_of_the_service_are_tried_again_and_named_when_they_stay():
+    program = example("attest-tpm", "c", "tss2-esys", "tss2-mu", "tss2-tctildr")
+    for faults in (("init:status=503@2",), ("request:status=429@1", "retry-after=1@1"), ("request:reset@1",), ("certs:status=500@3",)):
+        bed.set_faults(*faults)
+        begin = time.monotonic()
+        done = attest()
+        assert done.returncode == 0, (faults, done)
+        assert "retry-after=1@1" not in faults or time.monotonic() - begin >= 1, faults
+    bed.set_faults("init:status=503")
+    done = call(program, INSTANCE_URL, INSTANCE_CA, TCTI)
+    assert done.returncode == 1 and "(ServiceUnavailable)" in done.stderr and "after 4 tries" in done.stderr, done
+    bed.set_faults()
+
+
 # A program of its own: what the examples do not show. The token and its times are given, so that every expectation can be worked out.
 
 PROGRAM = r"""
@@ -311,6 +326,7 @@ int main(int argc, char **argv) {
         callbacks.quote = no_quote;
         NAME(attest_client_new(url, &client));
         NAME(attest_client_set_ca_file(client, ca));
+        attest_client_set_retry(client, 1, 0);
         NAME(attest_session_new(client, &session));
         NAME(attest_session_set_nonce(session, "", 0));
         NAME(attest_session_get_key(session, &claim));

@@ -34,7 +34,7 @@ static int drop_keys(void **state) {
 
 typedef enum EventKind {
         NOTHING, ANSWER, EVIDENCE, EVIDENCE_WITH_KEY, EVIDENCE_WITH_PLAIN_KEY, NO_EVIDENCE, VBS_REPORT, EMPTY_REPORT, SIGNATURE, OTHER_SIGNATURE, NO_SIGNATURE,
-        FAILURE, NO_FAILURE,
+        FAILURE, NO_FAILURE, ELAPSED, CANCEL,
 } EventKind;
 
 typedef struct Event {
@@ -121,6 +121,12 @@ static void play(Operation *operation, const Event *event) {
         case NO_FAILURE:
                 operation_take_failure(operation, NULL);
                 break;
+        case ELAPSED:
+                operation_take_elapsed(operation, 0);
+                break;
+        case CANCEL:
+                operation_take_failure(operation, err_new(ERR_CANCELLED, "enough"));
+                break;
         }
 }
 
@@ -181,6 +187,7 @@ static void run_conversation(Operation *operation, const Conversation *c) {
 #define VBS OPERATION_REPORT
 #define SIGN OPERATION_SIGN
 #define FAILED OPERATION_FAILED
+#define WAIT OPERATION_WAIT
 #define IN_INIT "asking " BASE " for a challenge"
 #define IN_QUOTE "collecting evidence"
 #define IN_REPORT "getting a VBS report"
@@ -265,6 +272,46 @@ static const Conversation tpm_key_conversations[] = {
           { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE_WITH_KEY, .next = SIGN }, { FAILURE, .next = FAILED }, { SIGNATURE, .next = FAILED } },
           ERR_SERVICE_UNREACHABLE, IN_SIGN },
 };
+
+/* Three tries. Each begins with init, for the challenge may be spent. */
+static const Conversation retry_conversations[] = {
+        { "init is throttled twice",
+          { { ANSWER, 429, "", WAIT }, { ELAPSED, .next = SEND }, { FAILURE, .next = WAIT }, { ELAPSED, .next = SEND }, { ANSWER, 200, CHALLENGE, QUOTE } }, ERR_NONE, NULL },
+        { "the request meets a 503, and all begins anew",
+          { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE, .next = SEND }, { ANSWER, 503, "", WAIT }, { ELAPSED, .next = SEND }, { ANSWER, 200, CHALLENGE, QUOTE },
+            { EVIDENCE, .next = SEND }, { ANSWER, 200, REPORT, DONE } }, ERR_NONE, NULL },
+        { "what comes while it waits is ignored",
+          { { FAILURE, .next = WAIT }, { ANSWER, 200, CHALLENGE, WAIT }, { EVIDENCE, .next = WAIT }, { SIGNATURE, .next = WAIT }, { ELAPSED, .next = SEND } }, ERR_NONE, NULL },
+        { "tries run out",
+          { { FAILURE, .next = WAIT }, { ELAPSED, .next = SEND }, { FAILURE, .next = WAIT }, { ELAPSED, .next = SEND }, { FAILURE, .next = FAILED }, { ELAPSED, .next = FAILED } },
+          ERR_SERVICE_UNREACHABLE, "after 3 tries" },
+        { "cancelled while it waits", { { FAILURE, .next = WAIT }, { CANCEL, .next = FAILED } }, ERR_CANCELLED, "enough" },
+        { "a refusal is not tried again", { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE, .next = SEND }, { ANSWER, 400, DENIED, FAILED } }, ERR_SERVICE_POLICY_DENIED, IN_REQUEST },
+        { "nor a TPM that fails", { { ANSWER, 200, CHALLENGE, QUOTE }, { FAILURE, .next = FAILED } }, ERR_SERVICE_UNREACHABLE, IN_QUOTE },
+        { "time that nobody waited for", { { ELAPSED, .next = SEND }, { ANSWER, 200, CHALLENGE, QUOTE }, { ELAPSED, .next = QUOTE } }, ERR_NONE, NULL },
+};
+
+static void test_operation_set_retry_conversations(void **state) {
+        const RetryPlan plan = { .n_tries = 3, .delay_min_usec = 10, .delay_max_usec = 100, .total_usec = 1000 };
+        for (size_t i = 0; i < N_ELEMENTS(retry_conversations); i++) {
+                _cleanup_(operation_freep) Operation *operation = new_attest_tpm();
+                operation_set_retry(operation, &plan);
+                run_conversation(operation, &retry_conversations[i]);
+        }
+        _cleanup_(operation_freep) Operation *certs = NULL, *exchange = NULL;
+        const Conversation once = { "another kind", { { ANSWER, 500, "", WAIT }, { ELAPSED, .next = SEND }, { ANSWER, 404, "", FAILED } }, ERR_SERVICE_REFUSED, NULL };
+        assert_ok(operation_new_certs(BASE, &certs));
+        operation_set_retry(certs, &plan);
+        run_conversation(certs, &once);
+        assert_ok(operation_new_exchange("POST", BASE "/x", "{\"a\":1}", &exchange));
+        operation_set_retry(exchange, &plan);
+        answer(exchange, 503, "");
+        operation_take_elapsed(exchange, 0);
+        _cleanup_bytes_ Bytes body = {};
+        assert_ok(source_read_all(operation_request(exchange)->body, 100, &body));
+        assert_true(span_equal_string(bytes_span(&body), "{\"a\":1}"));   /* the same again */
+        assert_string_equal(operation_request(exchange)->method, "POST");
+}
 
 static Operation *new_with_tpm_key(bool vbs) {
         Operation *operation = NULL;
@@ -506,6 +553,7 @@ int main(void) {
                 cmocka_unit_test(test_operation_attest_tpm_conversations),
                 cmocka_unit_test(test_operation_attest_tpm_vbs_conversations),
                 cmocka_unit_test(test_operation_attest_tpm_key_conversations),
+                cmocka_unit_test(test_operation_set_retry_conversations),
                 cmocka_unit_test(test_operation_attest_tpm_key_signs_what_is_sent),
                 cmocka_unit_test(test_operation_take_report_unasked_is_ignored),
                 cmocka_unit_test(test_operation_certs_conversations),

@@ -1,0 +1,117 @@
+/* The plan of trying again. Pauses are worked out by hand: the n-th is random / UINT32_MAX of delay_min * 2^(n-1). */
+#include "tests/support/unit.h"
+
+#include "client/retry.h"
+#include "maa/http.h"
+
+static uint32_t give(void *userdata) {
+        return *(const uint32_t *) userdata;
+}
+
+static RetryPlan plan_with(uint32_t *random) {
+        return (RetryPlan) { .n_tries = 5, .delay_min_usec = 1000, .delay_max_usec = 6000, .total_usec = 100000, .random = give, .userdata = random };
+}
+
+static bool next(Retry *retry, ErrCode code, uint64_t retry_after_usec, uint64_t *ret) {
+        _cleanup_(err_freep) Err *err = err_new(code, "it failed");
+        if (retry_after_usec > 0)
+                err_set_retry_after(err, retry_after_usec);
+        return retry_next(retry, err, ret);
+}
+
+static void test_retry_next_pauses_double_up_to_the_longest(void **state) {
+        static const uint64_t expected[] = { 1000, 2000, 4000, 6000 };
+        uint32_t random = UINT32_MAX;
+        Retry retry = { .plan = plan_with(&random) };
+        uint64_t delay;
+        for (size_t i = 0; i < N_ELEMENTS(expected); i++) {
+                assert_true(next(&retry, ERR_SERVICE_UNAVAILABLE, 0, &delay));
+                assert_int_equal(delay, expected[i]);
+        }
+        assert_false(next(&retry, ERR_SERVICE_UNAVAILABLE, 0, &delay));   /* the fifth try was the last */
+        assert_int_equal(retry.n_tried, 5);
+}
+
+static void test_retry_next_jitter_is_full(void **state) {
+        static const struct {
+                uint32_t random;
+                uint64_t first, second;
+        } cases[] = { { 0, 0, 0 }, { UINT32_MAX / 2, 499, 999 }, { UINT32_MAX, 1000, 2000 } };
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                uint32_t random = cases[i].random;
+                Retry retry = { .plan = plan_with(&random) };
+                uint64_t delay;
+                assert_true(next(&retry, ERR_SERVICE_UNREACHABLE, 0, &delay));
+                assert_int_equal(delay, cases[i].first);
+                assert_true(next(&retry, ERR_SERVICE_UNREACHABLE, 0, &delay));
+                assert_int_equal(delay, cases[i].second);
+        }
+        RetryPlan plan = retry_plan_default();
+        for (unsigned i = 0; i < 100; i++) {   /* with the kernel's numbers */
+                Retry retry = { .plan = plan };
+                uint64_t delay;
+                assert_true(next(&retry, ERR_TIMEOUT, 0, &delay));
+                assert_true(delay <= plan.delay_min_usec);
+        }
+}
+
+static void test_retry_next_what_the_service_asks_for_is_the_least(void **state) {
+        uint32_t random = UINT32_MAX;
+        Retry retry = { .plan = plan_with(&random) };
+        uint64_t delay;
+        assert_true(next(&retry, ERR_SERVICE_THROTTLED, 50000, &delay));
+        assert_int_equal(delay, 50000);
+        assert_true(next(&retry, ERR_SERVICE_THROTTLED, 10, &delay));
+        assert_int_equal(delay, 2000);
+        assert_false(next(&retry, ERR_SERVICE_THROTTLED, 50000, &delay));   /* 52000 of 100000 are gone: no time for it */
+}
+
+static void test_retry_next_only_where_it_can_help(void **state) {
+        static const ErrCode yes[] = { ERR_SERVICE_UNREACHABLE, ERR_SERVICE_NAME_RESOLUTION, ERR_SERVICE_UNAVAILABLE, ERR_SERVICE_THROTTLED, ERR_TIMEOUT, ERR_CHALLENGE_INVALID };
+        static const ErrCode no[] = { ERR_SERVICE_TLS, ERR_SERVICE_REFUSED, ERR_SERVICE_UNAUTHORIZED, ERR_SERVICE_POLICY_DENIED, ERR_SERVICE_POLICY_MISSING, ERR_CANCELLED,
+                                      ERR_SERVICE_ANSWER_INVALID, ERR_TPM_STUCK, ERR_NO_MEMORY };
+        uint32_t random = 0;
+        uint64_t delay;
+        for (size_t i = 0; i < N_ELEMENTS(yes); i++)
+                assert_true(next(&(Retry) { .plan = plan_with(&random) }, yes[i], 0, &delay));
+        for (size_t i = 0; i < N_ELEMENTS(no); i++)
+                assert_false(next(&(Retry) { .plan = plan_with(&random) }, no[i], 0, &delay));
+        assert_false(next(&(Retry) {}, ERR_SERVICE_UNAVAILABLE, 0, &delay));   /* no plan */
+}
+
+static void test_http_response_retry_after_in_all_spellings(void **state) {
+        static const struct {
+                const char *name, *value;
+                uint64_t usec;
+        } cases[] = {
+                { "Retry-After", "3", 3000000 },
+                { "retry-after", "Sun, 06 Nov 1994 08:49:47 GMT", 10000000 },   /* Date is 08:49:37, the example of RFC 9110 5.6.7 */
+                { "retry-after-ms", "250", 250000 },
+                { "x-ms-retry-after-ms", "1500", 1500000 },
+                { "retry-after-ms", "soon", 0 },
+                { "retry-after-ms", "-5", 0 },
+                { "retry-after-ms", "99999999999999999999", UINT64_C(3600) * 1000000 },
+                { "retry-after", "99999999999999999999", UINT64_C(3600) * 1000000 },
+        };
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                _cleanup_http_response_ HttpResponse response = { .status = 429 };
+                assert_ok(http_response_add_header(&response, span_from_string("Date"), span_from_string("Sun, 06 Nov 1994 08:49:37 GMT")));
+                assert_ok(http_response_add_header(&response, span_from_string(cases[i].name), span_from_string(cases[i].value)));
+                assert_int_equal(http_response_retry_after_usec(&response, 0), cases[i].usec);
+        }
+        _cleanup_http_response_ HttpResponse both = { .status = 429 };
+        assert_ok(http_response_add_header(&both, span_from_string("retry-after"), span_from_string("9")));
+        assert_ok(http_response_add_header(&both, span_from_string("x-ms-retry-after-ms"), span_from_string("8500")));
+        assert_int_equal(http_response_retry_after_usec(&both, 0), 8500000);   /* the finer one */
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_retry_next_pauses_double_up_to_the_longest),
+                cmocka_unit_test(test_retry_next_jitter_is_full),
+                cmocka_unit_test(test_retry_next_what_the_service_asks_for_is_the_least),
+                cmocka_unit_test(test_retry_next_only_where_it_can_help),
+                cmocka_unit_test(test_http_response_retry_after_in_all_spellings),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
