@@ -11,6 +11,7 @@
 #pragma once
 
 #include "client.h"
+#include "credential.h"
 #include "error.h"
 #include "evidence.h"
 #include "rules.h"

@@ -2,7 +2,7 @@
 """Each kind of credential against the token authority and the metadata endpoints of the local instance: over real TLS, with real keys, to a token that the
 instance accepts; and each failure. The client is the library's operation on its blocking driver.
 
-usage: test-credentials.py CREDENTIAL-GET ATTEST-INSTANCE
+usage: test-credentials.py CREDENTIAL-GET LIBATTEST ATTEST-INSTANCE
 """
 import importlib.util
 import json
@@ -14,7 +14,8 @@ import threading
 import time
 import unittest
 
-GET = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 2 else ""
+GET = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 3 else ""
+LIBRARY = os.path.abspath(sys.argv.pop(1)) if len(sys.argv) > 2 else ""
 PATH = os.path.join(os.path.dirname(os.path.abspath(__file__)), "test-instance-authority.py")
 SPEC = importlib.util.spec_from_file_location("authority", PATH)
 authority = importlib.util.module_from_spec(SPEC)
@@ -254,6 +255,30 @@ class CredentialTest(unittest.TestCase):
                 self.bad("ServiceAnswerInvalid", "cannot be used", **self.managed())
         self.instance.faults("imds:oversized@1")
         self.bad("ServiceAnswerTooLarge", **self.managed())
+
+    # the public library
+
+    def test_example_of_libattest_asks_once(self):
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+        program = f"{self.folder}/credential"
+        sanitizers = [] if b"asan" not in subprocess.run(["ldd", LIBRARY], capture_output=True, check=True).stdout else ["-fsanitize=address,undefined"]
+        subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", *sanitizers, f"-I{source}/lib", f"{source}/docs/examples/credential.c", "-o", program, LIBRARY,
+                        f"-Wl,-rpath,{os.path.dirname(LIBRARY)}"], check=True)
+
+        def run(text):
+            with open(self.instance.log_path, encoding="utf-8") as log:
+                before = log.read().count("/oauth2/v2.0/token")
+            settings = self.secret(text)
+            done = subprocess.run([program, self.instance.url, f"{self.instance.state}/ca.pem", self.instance.url, settings["tenant"], settings["client"],
+                                   settings["secret"]], capture_output=True, text=True, timeout=60, check=False)
+            with open(self.instance.log_path, encoding="utf-8") as log:
+                return done, log.read().count("/oauth2/v2.0/token") - before
+        done, asked = run(authority.SECRET + "\n")
+        self.assertEqual((done.returncode, done.stdout, done.stderr, asked), (0, "authorized\n", "", 1))
+        done, asked = run("wrong")
+        self.assertEqual((done.returncode, done.stdout, asked), (1, "", 1))
+        self.assertIn("AADSTS7000215", done.stderr)
+        self.assertIn("(CredentialFailed)", done.stderr)
 
     # the others
 
