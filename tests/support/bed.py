@@ -111,5 +111,8 @@ def run(namespace, jobs=1):
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             results = list(pool.map(lambda item: run_one(*item), tests))
     passed, failed, skipped = (results.count(result) for result in ("passed", "failed", "skipped"))
+    for (name, _), result in zip(tests, results):   # again, because logs are shown from their end
+        if result == "failed":
+            print(f"FAILED  {name}")
     print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
     sys.exit(1 if failed else 77 if skipped and not passed else 0)
