@@ -416,7 +416,6 @@ static void test_errors_name_no_secret(void **state) {
         assert_null(strstr(err_describe(err), "hunter2"));
         assert_non_null(strstr(err_describe(err), CLIENT));
         put("secret", "\n");
-        _cleanup_(operation_freep) Operation *unused = NULL;
         operation = operation_free(operation);
         operation = start(credential);
         assert_int_equal(operation_next(operation), OPERATION_FAILED);
