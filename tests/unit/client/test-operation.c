@@ -337,6 +337,20 @@ static void test_operation_attest_tpm_key_conversations(void **state) {
         uses_tpm_key = false;
 }
 
+/* Key and report of the round before are gone: both are asked for again. */
+static void test_operation_set_retry_forgets_the_key_of_the_tpm_and_the_report(void **state) {
+        const RetryPlan plan = { .n_tries = 2, .delay_min_usec = 10, .delay_max_usec = 100, .total_usec = 1000 };
+        const Conversation twice = {
+                "twice", { { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE_WITH_KEY, .next = VBS }, { VBS_REPORT, .next = SIGN }, { SIGNATURE, .next = SEND },
+                           { ANSWER, 503, "", WAIT }, { ELAPSED, .next = SEND }, { ANSWER, 200, CHALLENGE, QUOTE }, { EVIDENCE_WITH_KEY, .next = VBS } }, ERR_NONE, NULL,
+        };
+        uses_tpm_key = true;
+        _cleanup_(operation_freep) Operation *operation = new_with_tpm_key(true);
+        operation_set_retry(operation, &plan);
+        run_conversation(operation, &twice);
+        uses_tpm_key = false;
+}
+
 /* The service's view: the JWS verifies with the key that came with the evidence, and the quote was to be over the challenge. */
 static void test_operation_attest_tpm_key_signs_what_is_sent(void **state) {
         _cleanup_(operation_freep) Operation *operation = new_with_tpm_key(false);
@@ -554,6 +568,7 @@ int main(void) {
                 cmocka_unit_test(test_operation_attest_tpm_vbs_conversations),
                 cmocka_unit_test(test_operation_attest_tpm_key_conversations),
                 cmocka_unit_test(test_operation_set_retry_conversations),
+                cmocka_unit_test(test_operation_set_retry_forgets_the_key_of_the_tpm_and_the_report),
                 cmocka_unit_test(test_operation_attest_tpm_key_signs_what_is_sent),
                 cmocka_unit_test(test_operation_take_report_unasked_is_ignored),
                 cmocka_unit_test(test_operation_certs_conversations),
