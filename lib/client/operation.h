@@ -58,6 +58,11 @@ EVP_PKEY *operation_attest_tpm_key(const Operation *operation);         /* borro
 /* Is the next SEND the init message (so: not yet the request)? For drivers that show progress. */
 bool operation_attest_tpm_is_init(const Operation *operation);
 
+/* One request that the caller has made (lib/maa), and the text of the JSON answer, for the parser that belongs to it. intent names what is being done, for
+ * errors ("setting the policy at https://…"); it is copied. The request is taken, also on failure. A further try sends the same request again. */
+Err *operation_new_call(const char *intent, HttpRequest *steal_request, Operation **ret) _must_check_;
+Span operation_call_answer(const Operation *operation);                 /* in DONE; borrowed */
+
 /* One request to a service of another kind: body (JSON text; NULL: none) to an absolute URL, and the JSON that comes back. In DONE: hands the answer over. */
 Err *operation_new_exchange(const char *method, const char *url, const char *body, Operation **ret) _must_check_;
 Json *operation_take_exchange(Operation *operation);

@@ -22,10 +22,9 @@ Err *maa_certs_request(const char *base_url, HttpRequest *ret) {
         return make_get(base_url, "certs", "application/jwk+json, application/json", ret);
 }
 
-Err *maa_certs_parse(const HttpResponse *response, uint64_t now_sec, JwkSet **ret) {
+Err *maa_certs_parse(Span answer, JwkSet **ret) {
         _cleanup_(jwk_set_freep) JwkSet *set = NULL;
-        TRY(http_response_check_json(response, now_sec));
-        Err *err = jwk_set_parse(bytes_span(&response->body), "the key set", &set);
+        Err *err = jwk_set_parse(answer, "the key set", &set);
         if (err)
                 return err_wrap_code(ERR_SERVICE_ANSWER_INVALID, err, "the answer of certs cannot be used");
         if (set->n_keys == 0)
@@ -56,10 +55,9 @@ static Err *openid_fill(OpenIdMetadata *metadata, Span body) {
         return string_copy(jwks_uri, &metadata->jwks_uri);
 }
 
-Err *maa_openid_parse(const HttpResponse *response, uint64_t now_sec, OpenIdMetadata *ret) {
+Err *maa_openid_parse(Span answer, OpenIdMetadata *ret) {
         _cleanup_(openid_metadata_done) OpenIdMetadata metadata = {};
-        TRY(http_response_check_json(response, now_sec));
-        Err *err = openid_fill(&metadata, bytes_span(&response->body));
+        Err *err = openid_fill(&metadata, answer);
         if (err)
                 return err_wrap_code(ERR_SERVICE_ANSWER_INVALID, err, "the answer of .well-known/openid-configuration cannot be used");
         *ret = metadata;

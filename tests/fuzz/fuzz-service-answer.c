@@ -42,14 +42,14 @@ static void fuzz_report(const HttpResponse *response) {
 
 static void fuzz_certs(const HttpResponse *response) {
         _cleanup_(jwk_set_freep) JwkSet *set = NULL;
-        Err *err = maa_certs_parse(response, NOW, &set);
+        Err *err = maa_certs_parse(bytes_span(&response->body), &set);
         demand(err || (set->n_keys > 0 && set->n_keys <= JWK_SET_MAX), "the number of keys");
         consume(err, ERR_SERVICE_ANSWER_INVALID);
 }
 
 static void fuzz_openid(const HttpResponse *response) {
         _cleanup_openid_metadata_ OpenIdMetadata metadata = {};
-        Err *err = maa_openid_parse(response, NOW, &metadata);
+        Err *err = maa_openid_parse(bytes_span(&response->body), &metadata);
         demand(err || (metadata.issuer && metadata.jwks_uri && metadata.json), "all members");
         consume(err, ERR_SERVICE_ANSWER_INVALID);
 }
