@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/error-json.h"
+
 static bool json_mode;
 
 bool cli_is_json(void) {
@@ -25,10 +27,8 @@ static Err *print_json_error(const Err *err) {
         _cleanup_json_ Json *json = NULL;
         Json *inner;
         TRY(json_new_object(&json));
-        TRY(json_new_object(&inner));
+        TRY(err_to_json(err, &inner));
         TRY(json_add(json, "error", inner));
-        TRY(json_add_string(inner, "code", err_code_info(err_code(err))->name));
-        TRY(json_add_string(inner, "message", err_describe(err)));
         return cli_print_json(json);
 }
 

@@ -38,6 +38,29 @@ uint64_t attest_error_get_retry_after_usec(const AttestError *error) {
 }
 
 int attest_error_get_http_status(const AttestError *error) {
-        int64_t status = 0;
-        return error && err_native((const Err *) error, &status) == ERR_DOMAIN_HTTP ? (int) status : 0;
+        return err_http_status((const Err *) error);
+}
+
+const char *attest_error_get_service_code(const AttestError *error) {
+        return err_detail((const Err *) error, ERR_DETAIL_SERVICE_CODE);
+}
+
+const char *attest_error_get_service_message(const AttestError *error) {
+        return err_detail((const Err *) error, ERR_DETAIL_SERVICE_MESSAGE);
+}
+
+const char *attest_error_get_service_target(const AttestError *error) {
+        return err_detail((const Err *) error, ERR_DETAIL_SERVICE_TARGET);
+}
+
+const char *attest_error_get_service_details(const AttestError *error) {
+        return err_detail((const Err *) error, ERR_DETAIL_SERVICE_DETAILS);
+}
+
+const char *attest_error_get_inner_error(const AttestError *error) {
+        return err_detail((const Err *) error, ERR_DETAIL_INNER_ERROR);
+}
+
+const char *attest_error_get_request_id(const AttestError *error) {
+        return err_detail((const Err *) error, ERR_DETAIL_REQUEST_ID);
 }

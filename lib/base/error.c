@@ -14,6 +14,7 @@ struct Err {
         char *sentence;
         Err *cause;
         char *description;
+        char *details[_ERR_DETAIL_MAX];
 };
 
 static Err out_of_memory = { .code = ERR_NO_MEMORY, .sentence = (char *) "out of memory" };
@@ -115,6 +116,8 @@ Err *err_copy(const Err *err) {
         if (copy == &out_of_memory)
                 return copy;
         copy->retry_after_usec = err->retry_after_usec;
+        for (unsigned i = 0; i < _ERR_DETAIL_MAX; i++)
+                err_set_detail(copy, (ErrDetail) i, err->details[i]);
         copy->cause = err_copy(err->cause);
         return copy;
 }
@@ -124,6 +127,8 @@ Err *err_free(Err *err) {
                 Err *cause = err->cause;
                 free(err->sentence);
                 free(err->description);
+                for (unsigned i = 0; i < _ERR_DETAIL_MAX; i++)
+                        free(err->details[i]);
                 free(err);
                 err = cause;
         }
@@ -162,6 +167,30 @@ uint64_t err_retry_after(const Err *err) {
                 if (err->retry_after_usec > 0)
                         return err->retry_after_usec;
         return 0;
+}
+
+int err_http_status(const Err *err) {
+        for (; err; err = err->cause)
+                if (err->domain == ERR_DOMAIN_HTTP)
+                        return (int) err->native;
+        return 0;
+}
+
+void err_set_detail(Err *err, ErrDetail detail, const char *value) {
+        if (!err || err == &out_of_memory)
+                return;
+        size_t n = value ? strnlen(value, ERR_DETAIL_SIZE_MAX) : 0;
+        while (n > 0 && ((unsigned char) value[n] & 0xc0) == 0x80)
+                n--;
+        free(err->details[detail]);
+        err->details[detail] = value ? strndup(value, n) : NULL;
+}
+
+const char *err_detail(const Err *err, ErrDetail detail) {
+        for (; err; err = err->cause)
+                if (err->details[detail])
+                        return err->details[detail];
+        return NULL;
 }
 
 const char *err_describe(const Err *err) {

@@ -7,6 +7,8 @@
  *
  *     attesting to https://...: quoting PCRs sha256:0-23: TPM2_Quote: the handle is not correct (rc 0x18b)
  *
+ * What the other side said of the failure may go with it in its own words, as details beside the sentence: for programs, and for the other side's support.
+ *
  * An error is consumed once: returned, wrapped, or reported and freed. No secret, token or nonce stands in a
  * sentence. Running out of memory yields a static object, so that making an error cannot fail.
  * All functions are thread-safe as long as each Err is used by one thread at a time. */
@@ -52,6 +54,18 @@ typedef struct ErrInfo {
         const char *help;        /* one line: what to do */
 } ErrInfo;
 
+/* What a service said of a failure, as it came: control characters and all. */
+typedef enum ErrDetail {
+        ERR_DETAIL_SERVICE_CODE,
+        ERR_DETAIL_SERVICE_MESSAGE,
+        ERR_DETAIL_SERVICE_TARGET,
+        ERR_DETAIL_SERVICE_DETAILS,     /* JSON text: an array */
+        ERR_DETAIL_INNER_ERROR,         /* JSON text: an object */
+        ERR_DETAIL_REQUEST_ID,          /* by which the service's people find the request in their logs */
+        _ERR_DETAIL_MAX,
+} ErrDetail;
+#define ERR_DETAIL_SIZE_MAX (16u << 10)   /* ours: bytes; recorded messages have up to 300 */
+
 typedef struct Err Err;
 
 /* Makes an error without a cause. Never returns NULL. */
@@ -80,6 +94,13 @@ ErrDomain err_native(const Err *err, int64_t *ret_native);
 /* A delay that the other side asked for (Retry-After), 0 if none. */
 void err_set_retry_after(Err *err, uint64_t usec);
 uint64_t err_retry_after(const Err *err);
+
+/* HTTP status of the first object in the chain that has one, 0 if none. */
+int err_http_status(const Err *err);
+/* value is copied, and cut at ERR_DETAIL_SIZE_MAX, between two characters of UTF-8; without memory for it there is none. NULL takes it away. */
+void err_set_detail(Err *err, ErrDetail detail, const char *value);
+/* Of the first object in the chain that has it, NULL if none; valid until that is freed. */
+const char *err_detail(const Err *err, ErrDetail detail);
 
 /* "sentence: cause: cause". Never fails (static text when memory is out); valid until err is freed. */
 const char *err_describe(const Err *err);

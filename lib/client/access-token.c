@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "base/json.h"
+#include "base/writer.h"
 
 #define DESCRIPTION_MAX 400
 #define CODE_MAX 64
@@ -25,34 +26,41 @@ void access_token_done(AccessToken *token) {
 
 /* ---- refusals ---- */
 
+/* Borrowed from json; NULL where the body has none. */
 typedef struct Refusal {
-        char *code, *description;   /* NULL if the body has none */
+        const char *code, *description;
+        Json *json;
 } Refusal;
 
 static void refusal_done(Refusal *refusal) {
-        free(refusal->code);
-        free(refusal->description);
+        json_unref(refusal->json);
 }
 
-/* Entra appends three ids for its support; the first sentences are what helps here, and the trace id is kept with them. */
 static Err *refusal_parse(const HttpResponse *response, Refusal *ret) {
-        _cleanup_json_ Json *json = NULL;
-        const char *code = NULL, *description = NULL;
-        Err *err = json_parse(bytes_span(&response->body), "the error body", &json);
+        Err *err = json_parse(bytes_span(&response->body), "the error body", &ret->json);
         if (!err)
-                err = json_get_string_optional(json, "error", &code);
+                err = json_get_string_optional(ret->json, "error", &ret->code);
         if (!err)
-                err = json_get_string_optional(json, "error_description", &description);
+                err = json_get_string_optional(ret->json, "error_description", &ret->description);
         if (err_code(err) == ERR_NO_MEMORY)
                 return err;
         err_free(err);
-        _cleanup_free_ char *code_copy = NULL;
-        if (code)
-                TRY(http_text_for_people(code, CODE_MAX, &code_copy));
-        if (description)
-                TRY(http_text_for_people(description, DESCRIPTION_MAX, &ret->description));
-        ret->code = steal_ptr(&code_copy);
         return NULL;
+}
+
+/* Entra appends three ids for its support to the description; its first sentences are what helps here, and the trace id is kept with them. */
+static Err *refusal_words(const Refusal *refusal, char **ret) {
+        _cleanup_writer_ Writer out = {};
+        _cleanup_free_ char *code = NULL, *description = NULL;
+        if (refusal->code) {
+                TRY(http_text_for_people(refusal->code, CODE_MAX, &code));
+                writer_format(&out, " \"%s\"", code);
+        }
+        if (refusal->description) {
+                TRY(http_text_for_people(refusal->description, DESCRIPTION_MAX, &description));
+                writer_format(&out, ": %s", description);
+        }
+        return writer_finish_string(&out, ret);
 }
 
 /* 404 and 410 are how IMDS says that it is being updated. */
@@ -73,11 +81,14 @@ static Err *check_status(const HttpResponse *response, AccessTokenSource source,
         if (response->status < 400)
                 return err_new_native(ERR_SERVICE_ANSWER_INVALID, ERR_DOMAIN_HTTP, response->status, "%s answered HTTP %ld%s", who, response->status,
                                       response->status >= 300 ? ", a redirect, and those are not followed" : "");
+        _cleanup_free_ char *words = NULL;
         TRY(refusal_parse(response, &refusal));
+        TRY(refusal_words(&refusal, &words));
         ErrCode code = meaning_of(response->status, source);
-        Err *err = err_new_native(code, ERR_DOMAIN_HTTP, response->status, "%s answered HTTP %ld%s%s%s%s%s", who, response->status,
-                                  refusal.code ? " \"" : "", refusal.code ? refusal.code : "", refusal.code ? "\"" : "", refusal.description ? ": " : "",
-                                  refusal.description ? refusal.description : "");
+        Err *err = err_new_native(code, ERR_DOMAIN_HTTP, response->status, "%s answered HTTP %ld%s", who, response->status, words);
+        err_set_detail(err, ERR_DETAIL_SERVICE_CODE, refusal.code);
+        err_set_detail(err, ERR_DETAIL_SERVICE_MESSAGE, refusal.description);
+        err_set_detail(err, ERR_DETAIL_REQUEST_ID, http_response_request_id(response));
         err_set_retry_after(err, http_response_retry_after_usec(response, now_sec));
         return err;
 }

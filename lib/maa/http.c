@@ -4,9 +4,10 @@
  *
  *     {"error":{"code":"PolicyEvaluationError","message":"…","innererror":{"code":"…","message":"…"}}}
  *
- * innererror repeats the outer strings and may be absent, so only the outer ones are read, and only where Content-Type says JSON: what a proxy
- * or a load balancer in between answers is HTML and worth no more than its status. code and message are the service's words, so they reach
- * the reader, but without control characters (a terminal would obey them) and not at any length.
+ * innererror may be absent. In recordings it repeats the outer strings, so of it and of those nested in it only what they add is shown. target and details
+ * were not seen; they are what the Microsoft REST API Guidelines (section 7.10.2) have beside the others. The body is only read where Content-Type says JSON:
+ * what a proxy or a load balancer in between answers is HTML and worth no more than its status. The words are the service's, so they reach the reader, but
+ * in the sentence without control characters (a terminal would obey them) and not at any length; programs get them as they came.
  *
  * Dates: RFC 9110 §5.6.7 demands that all three forms are understood. Retry-After: RFC 9110 §10.2.3. A date there is compared with the
  * answer's own Date where it has one, because a machine that boots with a wrong clock would otherwise wait for hours or not at all. */
@@ -24,6 +25,7 @@
 #define RETRY_AFTER_MAX_SEC 3600   /* ours: nobody may silence an agent for longer with one header */
 #define ERROR_CODE_MAX 64          /* ours: bytes of error.code that are shown; the longest recorded one has 21 */
 #define ERROR_MESSAGE_MAX 400      /* ours: bytes of error.message that are shown; the recorded ones have up to 290 */
+#define INNER_MESSAGE_MAX 200      /* ours: the same of the innermost error's message */
 #define REQUEST_ID_MAX 64          /* ours */
 
 void http_request_done(HttpRequest *request) {
@@ -64,7 +66,9 @@ void http_response_done(HttpResponse *response) {
         free(response->content_type);
         free(response->retry_after);
         free(response->retry_after_ms);
+        free(response->x_ms_retry_after_ms);
         free(response->request_id);
+        free(response->error_code);
         free(response->service_version);
         free(response->authenticate);
         bytes_erase(&response->body);   /* may be a token */
@@ -114,8 +118,9 @@ Err *http_response_add_header(HttpResponse *response, Span name, Span value) {
                 { "content-type", &response->content_type },
                 { "retry-after", &response->retry_after },
                 { "retry-after-ms", &response->retry_after_ms },
-                { "x-ms-retry-after-ms", &response->retry_after_ms },
+                { "x-ms-retry-after-ms", &response->x_ms_retry_after_ms },
                 { "x-ms-request-id", &response->request_id },
+                { "x-ms-error-code", &response->error_code },
                 { "x-ms-maa-service-version", &response->service_version },
                 { "www-authenticate", &response->authenticate },
         };
@@ -169,9 +174,11 @@ static uint64_t retry_after_sec(const HttpResponse *response, uint64_t now_sec) 
 }
 
 uint64_t http_response_retry_after_usec(const HttpResponse *response, uint64_t now_sec) {
+        const char *const finer[] = { response->retry_after_ms, response->x_ms_retry_after_ms };
         uint64_t msec;
-        if (response->retry_after_ms && parse_number(response->retry_after_ms, RETRY_AFTER_MAX_SEC * 1000, &msec))
-                return msec * USEC_PER_MSEC;
+        for (size_t i = 0; i < N_ELEMENTS(finer); i++)
+                if (finer[i] && parse_number(finer[i], RETRY_AFTER_MAX_SEC * 1000, &msec))
+                        return msec * USEC_PER_MSEC;
         return retry_after_sec(response, now_sec) * USEC_PER_SEC;
 }
 
@@ -219,40 +226,68 @@ static void header_for_people(const char *text, char *out, size_t room) {
         out[n] = 0;
 }
 
+/* For programs, which take it for UTF-8: NULL if there is anything but printable ASCII in it, or nothing. */
+static const char *header_for_programs(const char *text) {
+        const char *c = text;
+        while (c && *c >= 0x20 && *c < 0x7f)
+                c++;
+        return c && c > text && *c == 0 ? text : NULL;
+}
+
+const char *http_response_request_id(const HttpResponse *response) {
+        return header_for_programs(response->request_id);
+}
+
 static bool content_is_json(const HttpResponse *response) {
         return response->content_type && strcasestr(response->content_type, "json");
 }
 
+/* Borrowed from json and the response; NULL where there is none. */
 typedef struct ServiceError {
-        char *code, *message;   /* NULL if the body has none */
+        const char *code, *message, *target;
+        const Json *inner, *details;
+        Json *json;
 } ServiceError;
 
 static void service_error_done(ServiceError *error) {
-        free(error->code);
-        free(error->message);
+        json_unref(error->json);
 }
 
-/* A body that is not of the form is no error of its own: the status alone speaks then. */
+/* NULL if it is absent, empty, or no text. */
+static const char *text_member(const Json *json, const char *member) {
+        const char *text = NULL;
+        err_free(json_get_string_optional(json, member, &text));
+        return text && *text ? text : NULL;
+}
+
+/* A body that is not of the form is no error of its own: the status and the header alone speak then. */
 static Err *service_error_parse(const HttpResponse *response, ServiceError *ret) {
-        _cleanup_json_ Json *json = NULL;
-        const char *code = NULL, *message = NULL;
-        if (!content_is_json(response) || response->body.size > HTTP_ANSWER_SIZE_MAX)
-                return NULL;
-        Err *err = json_parse(bytes_span(&response->body), "the error body", &json);
-        if (!err)
-                err = json_get_string_optional(json_get(json, "error"), "code", &code);
-        if (!err)
-                err = json_get_string_optional(json_get(json, "error"), "message", &message);
-        if (err_code(err) == ERR_NO_MEMORY)
-                return err;
-        err_free(err);
-        _cleanup_free_ char *code_copy = NULL;
-        if (code)
-                TRY(http_text_for_people(code, ERROR_CODE_MAX, &code_copy));
-        if (message)
-                TRY(http_text_for_people(message, ERROR_MESSAGE_MAX, &ret->message));
-        ret->code = steal_ptr(&code_copy);
+        if (content_is_json(response) && response->body.size <= HTTP_ANSWER_SIZE_MAX) {
+                Err *err = json_parse(bytes_span(&response->body), "the error body", &ret->json);
+                if (err_code(err) == ERR_NO_MEMORY)
+                        return err;
+                err_free(err);
+        }
+        const Json *error = json_get(ret->json, "error"), *inner = json_get(error, "innererror"), *details = json_get(error, "details");
+        ret->code = text_member(error, "code");
+        ret->message = text_member(error, "message");
+        ret->target = text_member(error, "target");
+        ret->inner = json_is_object(inner) ? inner : NULL;
+        ret->details = json_is_array(details) ? details : NULL;
+        if (!ret->code)
+                ret->code = header_for_programs(response->error_code);
         return NULL;
+}
+
+/* The innermost error is the most specific one; the service mostly repeats the outer one there, and then it is not worth a word. */
+static void find_inner(const ServiceError *error, const char **ret_code, const char **ret_message) {
+        for (const Json *inner = error->inner; json_is_object(inner); inner = json_get(inner, "innererror")) {
+                const char *code = text_member(inner, "code"), *message = text_member(inner, "message");
+                if (code && !string_equal(code, error->code))
+                        *ret_code = code;
+                if (message && !string_equal(message, error->message))
+                        *ret_message = message;
+        }
 }
 
 /* Codes that deserve an error of their own. message NULL: any. */
@@ -277,14 +312,35 @@ static ErrCode meaning_of(long status, const ServiceError *error) {
         return ERR_SERVICE_REFUSED;
 }
 
+static Err *write_words(Writer *out, const char *before, const char *text, size_t max, const char *after) {
+        _cleanup_free_ char *shown = NULL;
+        if (!text)
+                return NULL;
+        TRY(http_text_for_people(text, max, &shown));
+        writer_format(out, "%s%s%s", before, shown, after);
+        return NULL;
+}
+
+static Err *write_inner(Writer *out, const ServiceError *error) {
+        const char *code = NULL, *message = NULL;
+        find_inner(error, &code, &message);
+        if (!code && !message)
+                return NULL;
+        writer_string(out, " (inner error");
+        TRY(write_words(out, " \"", code, ERROR_CODE_MAX, "\""));
+        TRY(write_words(out, ": ", message, INNER_MESSAGE_MAX, ""));
+        writer_string(out, ")");
+        return NULL;
+}
+
 static Err *error_sentence(const HttpResponse *response, const ServiceError *error, char **ret) {
         _cleanup_writer_ Writer out = {};
         char shown[REQUEST_ID_MAX + 1];
         writer_format(&out, "the instance answered HTTP %ld", response->status);
-        if (error->code)
-                writer_format(&out, " \"%s\"", error->code);
-        if (error->message)
-                writer_format(&out, ": %s", error->message);
+        TRY(write_words(&out, " \"", error->code, ERROR_CODE_MAX, "\""));
+        TRY(write_words(&out, ": ", error->message, ERROR_MESSAGE_MAX, ""));
+        TRY(write_words(&out, " (target ", error->target, ERROR_CODE_MAX, ")"));
+        TRY(write_inner(&out, error));
         if (!error->code && !error->message && response->content_type && !content_is_json(response)) {
                 header_for_people(response->content_type, shown, sizeof(shown));
                 writer_format(&out, " with a body of type %s, so perhaps something in between answered", shown);
@@ -295,18 +351,45 @@ static Err *error_sentence(const HttpResponse *response, const ServiceError *err
         return writer_finish_string(&out, ret);
 }
 
+static void set_json_detail(Err *err, ErrDetail detail, const Json *json) {
+        _cleanup_free_ char *text = NULL;
+        if (!json)
+                return;
+        Err *failed = json_to_string(json, &text);
+        if (!failed && strlen(text) <= ERR_DETAIL_SIZE_MAX)
+                err_set_detail(err, detail, text);
+        err_free(failed);   /* no memory, so no detail */
+}
+
+static void set_details(Err *err, const HttpResponse *response, const ServiceError *error) {
+        err_set_detail(err, ERR_DETAIL_SERVICE_CODE, error->code);
+        err_set_detail(err, ERR_DETAIL_SERVICE_MESSAGE, error->message);
+        err_set_detail(err, ERR_DETAIL_SERVICE_TARGET, error->target);
+        set_json_detail(err, ERR_DETAIL_SERVICE_DETAILS, error->details);
+        set_json_detail(err, ERR_DETAIL_INNER_ERROR, error->inner);
+        err_set_detail(err, ERR_DETAIL_REQUEST_ID, http_response_request_id(response));
+}
+
+/* An answer that is not even an error of the service. */
+static Err *with_request_id(Err *err, const HttpResponse *response) {
+        err_set_detail(err, ERR_DETAIL_REQUEST_ID, http_response_request_id(response));
+        return err;
+}
+
 Err *http_response_check(const HttpResponse *response, uint64_t now_sec) {
         if (response->status >= 200 && response->status < 300)
                 return NULL;
         if (response->status < 400)
-                return err_new_native(ERR_SERVICE_ANSWER_INVALID, ERR_DOMAIN_HTTP, response->status, "the instance answered HTTP %ld%s",
-                                      response->status, response->status >= 300 ? ", a redirect, and those are not followed" : "");
+                return with_request_id(err_new_native(ERR_SERVICE_ANSWER_INVALID, ERR_DOMAIN_HTTP, response->status, "the instance answered HTTP %ld%s",
+                                                      response->status, response->status >= 300 ? ", a redirect, and those are not followed" : ""),
+                                       response);
         _cleanup_(service_error_done) ServiceError error = {};
         _cleanup_free_ char *sentence = NULL;
         TRY(service_error_parse(response, &error));
         TRY(error_sentence(response, &error, &sentence));
         ErrCode code = meaning_of(response->status, &error);
         Err *err = err_new_native(code, ERR_DOMAIN_HTTP, response->status, "%s", sentence);
+        set_details(err, response, &error);
         if (code == ERR_SERVICE_THROTTLED || code == ERR_SERVICE_UNAVAILABLE)
                 err_set_retry_after(err, http_response_retry_after_usec(response, now_sec));
         return err;
@@ -315,11 +398,13 @@ Err *http_response_check(const HttpResponse *response, uint64_t now_sec) {
 Err *http_response_check_json(const HttpResponse *response, uint64_t now_sec) {
         TRY(http_response_check(response, now_sec));
         if (response->body.size > HTTP_ANSWER_SIZE_MAX)
-                return err_new(ERR_SERVICE_ANSWER_TOO_LARGE, "an answer of %zu bytes, %u are allowed", response->body.size, HTTP_ANSWER_SIZE_MAX);
+                return with_request_id(err_new(ERR_SERVICE_ANSWER_TOO_LARGE, "an answer of %zu bytes, %u are allowed", response->body.size, HTTP_ANSWER_SIZE_MAX),
+                                       response);
         if (response->content_type && !content_is_json(response)) {
                 char shown[REQUEST_ID_MAX + 1];
                 header_for_people(response->content_type, shown, sizeof(shown));
-                return err_new(ERR_SERVICE_ANSWER_INVALID, "the answer is of type %s where JSON is needed; does Url= name an attestation instance?", shown);
+                return with_request_id(err_new(ERR_SERVICE_ANSWER_INVALID, "the answer is of type %s where JSON is needed; does Url= name an attestation instance?", shown),
+                                       response);
         }
         return NULL;
 }

@@ -27,8 +27,10 @@ typedef struct HttpResponse {
         long status;
         char *content_type;          /* NULL if absent */
         char *retry_after;           /* NULL if absent; raw text */
-        char *retry_after_ms;        /* the same of retry-after-ms or x-ms-retry-after-ms, which Azure has beside it */
+        char *retry_after_ms;        /* the same of retry-after-ms, which Azure has beside it */
+        char *x_ms_retry_after_ms;   /* the same of x-ms-retry-after-ms */
         char *request_id;            /* x-ms-request-id; NULL if absent */
+        char *error_code;            /* x-ms-error-code, of api-versions from 2025-06-01 on; NULL if absent */
         char *service_version;       /* x-ms-maa-service-version */
         char *authenticate;          /* WWW-Authenticate; NULL if absent */
         uint64_t date_sec;           /* of the Date header, seconds since 1970; 0 if absent */
@@ -39,7 +41,10 @@ void http_response_done(HttpResponse *response);
 /* Feeds one header line of any case; unknown ones are ignored. For drivers. */
 Err *http_response_add_header(HttpResponse *response, Span name, Span value) _must_check_;
 
-/* Delay that retry-after-ms or x-ms-retry-after-ms asks for, else Retry-After, capped at 1 h; 0 if there is none that can be used. Counts as http_response_check() says. */
+/* request_id for programs, which take it for UTF-8: NULL if there is anything but printable ASCII in it, or nothing. */
+const char *http_response_request_id(const HttpResponse *response);
+/* Delay that the first usable one of retry-after-ms, x-ms-retry-after-ms and Retry-After asks for, capped at 1 h; 0 if there is none. Counts as
+ * http_response_check() says. */
 uint64_t http_response_retry_after_usec(const HttpResponse *response, uint64_t now_sec);
 /* Seconds since 1970 of a date in one of the three forms of RFC 9110 §5.6.7; 0 if text is none. */
 uint64_t http_date_parse(const char *text);
@@ -49,7 +54,8 @@ Err *http_text_for_people(const char *text, size_t max, char **ret) _must_check_
 /* NULL for 2xx; else the error that the service's body and status mean: SERVICE_REFUSED, SERVICE_UNAVAILABLE, SERVICE_THROTTLED,
  * SERVICE_UNAUTHORIZED, SERVICE_POLICY_MISSING, SERVICE_POLICY_DENIED, CHALLENGE_INVALID, and SERVICE_ANSWER_INVALID for redirects. It has the HTTP
  * status as native code, Retry-After (seconds or HTTP date, capped at 1 h; a date counts from the answer's own Date where it has one, else from
- * now_sec, realtime), and the service's code, message and request id in the sentence. */
+ * now_sec, realtime), and the service's code, message, target, request id and what its innermost error adds in the sentence. As they came they are its
+ * details (ERR_DETAIL_…); JSON above ERR_DETAIL_SIZE_MAX is left out there. A code that the body does not have is that of x-ms-error-code. */
 Err *http_response_check(const HttpResponse *response, uint64_t now_sec) _must_check_;
 /* The same, and the body may be parsed as JSON: not above HTTP_ANSWER_SIZE_MAX (SERVICE_ANSWER_TOO_LARGE), and no other Content-Type
  * (SERVICE_ANSWER_INVALID). */

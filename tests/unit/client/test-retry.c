@@ -103,6 +103,25 @@ static void test_http_response_retry_after_in_all_spellings(void **state) {
         assert_ok(http_response_add_header(&both, span_from_string("retry-after"), span_from_string("9")));
         assert_ok(http_response_add_header(&both, span_from_string("x-ms-retry-after-ms"), span_from_string("8500")));
         assert_int_equal(http_response_retry_after_usec(&both, 0), 8500000);   /* the finer one */
+        assert_ok(http_response_add_header(&both, span_from_string("retry-after-ms"), span_from_string("250")));
+        assert_ok(http_response_add_header(&both, span_from_string("x-ms-retry-after-ms"), span_from_string("8500")));
+        assert_int_equal(http_response_retry_after_usec(&both, 0), 250000);    /* before x-ms-, whichever came last */
+        assert_ok(http_response_add_header(&both, span_from_string("retry-after-ms"), span_from_string("soon")));
+        assert_int_equal(http_response_retry_after_usec(&both, 0), 8500000);   /* the next usable one */
+        assert_ok(http_response_add_header(&both, span_from_string("x-ms-retry-after-ms"), span_from_string("8.5")));
+        assert_int_equal(http_response_retry_after_usec(&both, 0), 9000000);
+}
+
+/* 408, 429 and 5xx pass by themselves, and wait as asked; of the others no further try can help. */
+static void test_retry_can_help_by_status(void **state) {
+        for (long status = 300; status < 600; status++) {
+                _cleanup_http_response_ HttpResponse response = { .status = status };
+                assert_ok(http_response_add_header(&response, span_from_string("Retry-After"), span_from_string("7")));
+                _cleanup_(err_freep) Err *err = http_response_check(&response, 0);
+                bool may_pass = status == 408 || status == 429 || status >= 500;
+                if (retry_can_help(err) != may_pass || err_retry_after(err) != (may_pass ? 7 * USEC_PER_SEC : 0))
+                        fail_msg("%ld: %s", status, err_describe(err));
+        }
 }
 
 int main(void) {
@@ -112,6 +131,7 @@ int main(void) {
                 cmocka_unit_test(test_retry_next_what_the_service_asks_for_is_the_least),
                 cmocka_unit_test(test_retry_next_only_where_it_can_help),
                 cmocka_unit_test(test_http_response_retry_after_in_all_spellings),
+                cmocka_unit_test(test_retry_can_help_by_status),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

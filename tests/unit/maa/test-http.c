@@ -2,6 +2,7 @@
  * RFC 9110 §5.6.7. Error bodies are those of protocol.md 1.1 and the recorded ones. */
 #include "tests/support/vectors.h"
 
+#include "base/json.h"
 #include "maa/http.h"
 
 #define NOW UINT64_C(1700000000)   /* Tue, 14 Nov 2023 22:13:20 GMT */
@@ -218,6 +219,129 @@ static void test_http_response_check_recorded_errors_are_understood(void **state
         check_recorded_error(missing.gl_pathv[0], ERR_SERVICE_POLICY_MISSING, "A VBS attestation policy has not been set on the attestation provider.");
 }
 
+/* What the answer says, as fields: "" stands for none. */
+static void check_fields(const char *body, const Err *err, const char *const expected[_ERR_DETAIL_MAX]) {
+        for (unsigned i = 0; i < _ERR_DETAIL_MAX; i++) {
+                const char *value = err_detail(err, (ErrDetail) i);
+                if (strcmp(value ? value : "", expected[i]) != 0)
+                        fail_msg("%s: detail %u is %s", body, i, value ? value : "not there");
+        }
+}
+
+/* Worked out by hand from the Microsoft REST API Guidelines, section 7.10.2, and the recorded form. */
+static void test_http_response_check_words_of_the_service_are_fields(void **state) {
+        static const struct { const char *body, *header, *expected[_ERR_DETAIL_MAX], *sentence; } cases[] = {
+                { BODY("A", "m"), NULL, { "A", "m", "", "", "", "r-1" }, "400 \"A\": m (request id r-1)" },
+                { BODY("A\\r\\n", "m\\u001b"), NULL, { "A\r\n", "m\x1b", "", "", "", "r-1" }, "400 \"A\": m (request id r-1)" },
+                { BODY("A", "m"), "B", { "A", "m", "", "", "", "r-1" }, "400 \"A\": m (request id r-1)" },
+                { "{}", "B", { "B", "", "", "", "", "r-1" }, "400 \"B\" (request id r-1)" },
+                { "<html>", "B", { "B", "", "", "", "", "r-1" }, "400 \"B\" (request id r-1)" },
+                { "{}", "B\xc3\xa9", { "", "", "", "", "", "r-1" }, "400 (request id r-1)" },
+                { "{\"error\":{\"code\":\"A\",\"message\":\"m\",\"innererror\":{\"code\":\"A\",\"message\":\"m\"}}}", NULL,
+                  { "A", "m", "", "", "{\"code\":\"A\",\"message\":\"m\"}", "r-1" }, "400 \"A\": m (request id r-1)" },
+                { "{\"error\":{\"code\":\"A\",\"message\":\"m\",\"innererror\":{\"code\":\"A\", \"message\":\"n\"}}}", NULL,
+                  { "A", "m", "", "", "{\"code\":\"A\",\"message\":\"n\"}", "r-1" }, "400 \"A\": m (inner error: n) (request id r-1)" },
+                { "{\"error\":{\"code\":\"A\",\"target\":\"quote\",\"innererror\":{\"code\":\"B\",\"innererror\":{\"code\":\"C\",\"minLength\":6}}}}", NULL,
+                  { "A", "", "quote", "", "{\"code\":\"B\",\"innererror\":{\"code\":\"C\",\"minLength\":6}}", "r-1" },
+                  "400 \"A\" (target quote) (inner error \"C\") (request id r-1)" },
+                { "{\"error\":{\"code\":\"A\",\"message\":\"m\",\"details\":[{\"code\":\"N\",\"target\":\"t\"}]}}", NULL,
+                  { "A", "m", "", "[{\"code\":\"N\",\"target\":\"t\"}]", "", "r-1" }, "400 \"A\": m (request id r-1)" },
+                /* of the wrong type: as if they were not there, and the others stay */
+                { "{\"error\":{\"code\":5,\"message\":\"m\",\"target\":[],\"details\":{},\"innererror\":\"x\"}}", NULL, { "", "m", "", "", "", "r-1" }, "400: m (request id r-1)" },
+                { "{\"error\":{\"code\":\"A\",\"message\":\"\",\"innererror\":{\"code\":[],\"innererror\":[]}}}", NULL,
+                  { "A", "", "", "", "{\"code\":[],\"innererror\":[]}", "r-1" }, "400 \"A\" (request id r-1)" },
+                { "{\"error\":{\"code\":\"A\",\"code\":\"B\"}}", NULL, { "", "", "", "", "", "r-1" }, "400 (request id r-1)" },
+        };
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                _cleanup_http_response_ HttpResponse response = { .status = 400 };
+                _cleanup_(err_freep) Err *err = NULL, *copy = NULL;
+                _cleanup_free_ char *sentence = NULL;
+                add_header(&response, "Content-Type", "application/json");
+                add_header(&response, "X-MS-Request-Id", "r-1");
+                if (cases[i].header)
+                        add_header(&response, "x-ms-error-code", cases[i].header);
+                set_body(&response, cases[i].body);
+                assert_ok(string_format(&sentence, "the instance answered HTTP %s", cases[i].sentence));
+                err = err_wrap_code(ERR_TIMEOUT, err_wrap(http_response_check(&response, NOW), "asking"), "above");
+                copy = err_copy(err);
+                assert_string_equal(err_sentence(err_cause(err_cause(err))), sentence);
+                assert_int_equal(err_http_status(copy), 400);
+                check_fields(cases[i].body, err, cases[i].expected);
+                check_fields(cases[i].body, copy, cases[i].expected);
+        }
+}
+
+static void test_http_response_check_long_words_are_cut_and_long_json_is_left_out(void **state) {
+        _cleanup_http_response_ HttpResponse response = { .status = 400 };
+        _cleanup_(err_freep) Err *err = NULL;
+        _cleanup_free_ char *body = NULL;
+        char *words = calloc(1, ERR_DETAIL_SIZE_MAX + 10);
+        words[0] = 'x';   /* then two bytes each: one of them lies across the limit */
+        for (size_t n = 1; n < ERR_DETAIL_SIZE_MAX + 4; n += 2)
+                memcpy(words + n, "\xc3\xa9", 2);   /* lint: a test fills its own buffer */
+        assert_ok(string_format(&body, "{\"error\":{\"message\":\"%s\",\"innererror\":{\"code\":\"%s\"}}}", words, words));
+        add_header(&response, "Content-Type", "application/json");
+        set_body(&response, body);
+        err = http_response_check(&response, NOW);
+        assert_int_equal(strlen(err_detail(err, ERR_DETAIL_SERVICE_MESSAGE)), ERR_DETAIL_SIZE_MAX - 1);
+        assert_memory_equal(err_detail(err, ERR_DETAIL_SERVICE_MESSAGE), words, ERR_DETAIL_SIZE_MAX - 1);
+        assert_null(err_detail(err, ERR_DETAIL_INNER_ERROR));
+        assert_true(strlen(err_sentence(err)) < 1024);
+        free(words);
+}
+
+static void test_http_response_check_request_id_is_kept_of_every_refusal(void **state) {
+        static const struct { long status; const char *type, *id, *expected; } cases[] = {
+                { 302, "text/html", "a/b+c", "a/b+c" }, { 503, "text/html", "00-9e-00", "00-9e-00" }, { 200, "text/html", "x", "x" },
+                { 400, "application/json", "", NULL }, { 400, "application/json", "a b", "a b" }, { 400, "application/json", "a\xff", NULL },
+        };
+        for (size_t i = 0; i < N_ELEMENTS(cases); i++) {
+                _cleanup_http_response_ HttpResponse response = { .status = cases[i].status };
+                _cleanup_(err_freep) Err *err = NULL;
+                add_header(&response, "Content-Type", cases[i].type);
+                add_header(&response, "x-ms-request-id", cases[i].id);
+                err = http_response_check_json(&response, NOW);
+                assert_non_null(err);
+                const char *id = err_detail(err, ERR_DETAIL_REQUEST_ID);
+                if (cases[i].expected)
+                        assert_string_equal(id, cases[i].expected);
+                else
+                        assert_null(id);
+                assert_int_equal(err_http_status(err), cases[i].status == 200 ? 0 : cases[i].status);
+        }
+}
+
+/* The recorded inner error repeats code and message: the fields hold both, the sentence says them once. */
+static void check_recorded_fields(const char *path, bool has_inner) {
+        _cleanup_http_response_ HttpResponse response = { .status = 400 };
+        _cleanup_(err_freep) Err *err = NULL;
+        _cleanup_json_ Json *json = NULL, *inner = NULL;
+        add_header(&response, "Content-Type", "application/json; charset=utf-8");
+        assert_ok(file_read(path, VECTOR_SIZE_MAX, &response.body));
+        assert_ok(json_parse(bytes_span(&response.body), path, &json));
+        Json *error = json_get(json, "error");
+        err = http_response_check(&response, NOW);
+        assert_string_equal(err_detail(err, ERR_DETAIL_SERVICE_CODE), json_object_get_string(json_get(error, "code")));
+        assert_string_equal(err_detail(err, ERR_DETAIL_SERVICE_MESSAGE), json_object_get_string(json_get(error, "message")));
+        assert_null(strstr(err_sentence(err), "inner error"));
+        const char *text = err_detail(err, ERR_DETAIL_INNER_ERROR);
+        assert_int_equal(text != NULL, has_inner);
+        if (!text)
+                return;
+        assert_ok(json_parse(span_from_string(text), "inner", &inner));
+        assert_true(json_object_equal(inner, json_get(error, "innererror")));
+}
+
+static void test_http_response_check_recorded_errors_are_fields(void **state) {
+        _cleanup_glob_ glob_t denied = {}, missing = {};
+        vectors_need();
+        vectors_glob("maa/exchanges/*/*.error.json", 4, &denied);
+        for (size_t i = 0; i < denied.gl_pathc; i++)
+                check_recorded_fields(denied.gl_pathv[i], true);
+        vectors_glob("maa/tpm/no-policy.error.json", 1, &missing);
+        check_recorded_fields(missing.gl_pathv[0], false);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_http_response_add_header_dates_in_all_forms),
@@ -231,6 +355,10 @@ int main(void) {
                 cmocka_unit_test(test_http_response_check_retry_after_in_both_forms),
                 cmocka_unit_test(test_http_response_check_json_type_and_size_are_judged),
                 cmocka_unit_test(test_http_response_check_recorded_errors_are_understood),
+                cmocka_unit_test(test_http_response_check_words_of_the_service_are_fields),
+                cmocka_unit_test(test_http_response_check_long_words_are_cut_and_long_json_is_left_out),
+                cmocka_unit_test(test_http_response_check_request_id_is_kept_of_every_refusal),
+                cmocka_unit_test(test_http_response_check_recorded_errors_are_fields),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
