@@ -103,6 +103,35 @@ static Err *bio_take_text(BIO *bio, char **ret) {
         return string_copy_span(span_make(data, (size_t) size), ret);
 }
 
+static Err *certificate_to_json(X509 *certificate, Json **ret) {
+        _cleanup_free_ char *text = NULL;
+        unsigned char *der = NULL;
+        int size = i2d_X509(certificate, &der);
+        if (size < 0)
+                return openssl_error(ERR_KEY_INVALID, "encoding a certificate");
+        Err *err = base64_encode(span_make(der, (size_t) size), &text);
+        OPENSSL_free(der);
+        if (err)
+                return err;
+        Json *json = json_object_new_string(text);
+        if (!json)
+                return err_oom();
+        *ret = json;
+        return NULL;
+}
+
+Err *x509_chain_to_json(const STACK_OF(X509) *chain, Json **ret) {
+        _cleanup_json_ Json *array = NULL;
+        TRY(json_new_array(&array));
+        for (int i = 0; i < sk_X509_num(chain); i++) {
+                Json *entry = NULL;
+                TRY(certificate_to_json(sk_X509_value(chain, i), &entry));
+                TRY(json_append(array, entry));
+        }
+        *ret = steal_ptr(&array);
+        return NULL;
+}
+
 Err *x509_stack_to_pem(const STACK_OF(X509) *stack, char **ret) {
         _cleanup_(bio_freep) BIO *bio = BIO_new(BIO_s_mem());
         if (!bio)

@@ -15,6 +15,8 @@ static inline void x509_stack_freep(STACK_OF(X509) **stack) {
 
 /* An x5c array: 1..JWK_X5C_MAX strings in base64 (RFC 7515 §4.1.6), leaf first. Error: KEY_INVALID. */
 Err *x509_chain_from_json(const Json *x5c, STACK_OF(X509) **ret) _must_check_;
+/* The reverse: an array of strings in base64, in the order of the stack. */
+Err *x509_chain_to_json(const STACK_OF(X509) *chain, Json **ret) _must_check_;
 /* All certificates of a PEM text, 1..X509_PEM_CERTIFICATES_MAX. what names it. Error: KEY_INVALID. */
 Err *x509_stack_from_pem(Span pem, const char *what, STACK_OF(X509) **ret) _must_check_;
 /* PEM of all of them, in their order. */

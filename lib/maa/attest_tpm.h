@@ -11,10 +11,9 @@
 #pragma once
 
 #include "jose/jws.h"
-#include "maa/http.h"
+#include "maa/message.h"
 #include "tcg/evidence.h"
 
-#define MAA_API_VERSION_DEFAULT "2020-10-01"
 #define MAA_CHALLENGE_SIZE 16
 #define MAA_SERVICE_CONTEXT_MAX (16u << 10)   /* ours: characters; recorded ones have 375 */
 

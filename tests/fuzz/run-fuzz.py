@@ -46,6 +46,15 @@ def vbs_payload(member):
 
 # target: list of (prefix, pattern below the vectors' folder, or the seed itself as bytes)
 SEEDS = {
+    "admin-answer": [
+        (b"t", b'{"token":"a.b.c"}'),
+        (b"d", b'{"data":"e30"}'),
+        (b"e", b'{"x-ms-attestation-type":"sgx","x-ms-sgx-mrenclave":"aa","x-ms-sgx-is-debuggable":true,"x-ms-sgx-svn":1,"maa-ehd":"QQ","x-ms-runtime":{}}'),
+        (b"p", b'{"x-ms-policy":"eyJhbGciOiJub25lIn0.eyJBdHRlc3RhdGlvblBvbGljeSI6ImNBIn0."}'),
+        (b"p", b'{"x-ms-policy":"eyJhbGciOiJub25lIn0.."}'),
+        (b"u", b'{"x-ms-policy-result":"Updated","x-ms-policy-token-hash":"a","x-ms-policy-signer":{"jwk":{"kty":"RSA","x5c":["AA=="]}}}'),
+        (b"c", b'{"x-ms-policy-certificates":{"keys":[{"kty":"RSA","x5c":["AA=="]}]}}'),
+    ],
     "token-answer": [
         (b"a\x00\xc8", b'{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"refresh_in":1800,"access_token":"a.b-c_d~e+f/g="}'),
         (b"m\x00\xc8", b'{"access_token":"abc","client_id":"c","expires_in":"86399","expires_on":"1700086399","resource":"r","token_type":"Bearer"}'),

@@ -42,6 +42,15 @@ static inline Json *vector_read_json(const char *name) {
         return json;
 }
 
+/* The recorded key set of an issuer, NULL if there is none. Instances of one region share a key (maa/README.md), of the isolated one no set was recorded but its
+ * neighbour's. */
+static inline const char *vector_key_set_of(const char *issuer) {
+        return strstr(issuer, "//cpgearamaattestationaad.") ? "maa/jwks/cpgearamaattestationaad-gen1.json" :
+               strstr(issuer, "//cpgearamaattestationiso.") ? "maa/jwks/cplarryoattestationiso-gen3.json" :
+               strstr(issuer, "//sharedwus.")               ? "maa/jwks/sharedwus-gen3.json" :
+                                                              NULL;
+}
+
 /* Full paths that match pattern, at least n_min of them: a glob that finds nothing would be a test that cannot fail. */
 static inline void vectors_glob(const char *pattern, size_t n_min, glob_t *ret) {
         char full[4096];

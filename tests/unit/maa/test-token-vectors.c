@@ -47,16 +47,8 @@ static Err *validate(const Fact *fact, const TokenRules *rules) {
         return token_validate(bytes_span(&text), rules, &token, NULL);
 }
 
-/* Instances of one region share a key (maa/README.md), of the isolated one no set was recorded but its neighbour's. */
-static const char *set_of(const char *issuer) {
-        return strstr(issuer, "//cpgearamaattestationaad.") ? "maa/jwks/cpgearamaattestationaad-gen1.json" :
-               strstr(issuer, "//cpgearamaattestationiso.") ? "maa/jwks/cplarryoattestationiso-gen3.json" :
-               strstr(issuer, "//sharedwus.")               ? "maa/jwks/sharedwus-gen3.json" :
-                                                              NULL;
-}
-
 static void judge_fact(const Fact *fact) {
-        const char *set_name = set_of(fact->issuer);
+        const char *set_name = vector_key_set_of(fact->issuer);
         assert_non_null(set_name);
         _cleanup_(jwk_set_freep) JwkSet *set = read_set(set_name);
         TokenRules rules = { .keys = set, .issuer = fact->issuer, .now_sec = fact->issued + 10, .clock_skew_sec = TOKEN_CLOCK_SKEW_SEC };
