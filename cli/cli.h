@@ -29,6 +29,11 @@ void cli_set_json(bool json);
 bool cli_use_colour(void);    /* stdout is a terminal, NO_COLOR unset, TERM not dumb */
 
 int verb_aik(int argc, char **argv);
+int verb_attest_openenclave(int argc, char **argv);
+int verb_attest_sgx(int argc, char **argv);
+int verb_metadata(int argc, char **argv);
+int verb_policy_cert(int argc, char **argv);
+int verb_signers(int argc, char **argv);
 int verb_doctor(int argc, char **argv);
 int verb_eventlog(int argc, char **argv);
 int verb_evidence(int argc, char **argv);

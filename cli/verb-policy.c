@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "cli/log-input.h"
+#include "cli/policy-service.h"
 #include "policy/policy-eval.h"
 
 #define CLAIMS_SIZE_MAX (4u << 20)
@@ -169,10 +170,16 @@ int verb_policy(int argc, char **argv) {
                 {},
         };
         EvalOptions options = {};
+        if (argc > 1 && policy_service_knows(argv[1])) {
+                const char *service_verb = argv[1];
+                argv[1] = argv[0];
+                return policy_service(service_verb, argc - 1, argv + 1);
+        }
         for (int c; (c = getopt_long(argc, argv, "h", table, NULL)) >= 0;)
                 switch (c) {
                 case 'h':
-                        return cli_help(cli_verb("policy"), help_text);
+                        cli_help(cli_verb("policy"), help_text);
+                        return printf("\n%s", policy_service_help) < 0;
                 case OPTION_JSON:
                         cli_set_json(true);
                         break;
@@ -186,8 +193,10 @@ int verb_policy(int argc, char **argv) {
                         return EXIT_USAGE;
                 }
         const char *what = argc > optind ? argv[optind] : "";
+        if (policy_service_knows(what))
+                return cli_usage_error("policy", "%s comes before its options", what);
         if (!string_equal(what, "check") && !string_equal(what, "eval"))
-                return cli_usage_error("policy", "what to do is needed: check or eval");
+                return cli_usage_error("policy", "what to do is needed: check, eval, get, set, reset or hash");
         if (argc - optind != 2)
                 return cli_usage_error("policy", "one policy is needed");
         options.policy = argv[optind + 1];
