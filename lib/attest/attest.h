@@ -12,8 +12,10 @@
 
 #include "client.h"
 #include "credential.h"
+#include "enclave.h"
 #include "error.h"
 #include "evidence.h"
+#include "policy.h"
 #include "rules.h"
 #include "session.h"
 #include "token.h"

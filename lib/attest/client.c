@@ -198,19 +198,23 @@ static Err *add_signer(AttestSigners *signers, const Jwk *jwk) {
         return jwk_public_text(jwk->key, &signer->key);
 }
 
-static Err *get_signers(AttestClient *client, AttestSigners **ret) {
-        _cleanup_(jwk_set_freep) JwkSet *keys = NULL;
+Err *attest_signers_make(const JwkSet *keys, AttestSigners **ret) {
         _cleanup_(attest_signers_freep) AttestSigners *signers = calloc(1, sizeof(AttestSigners));
         if (!signers)
                 return err_oom();
-        TRY(client_fetch_keys(client, &keys));
-        signers->list = calloc(keys->n_keys, sizeof(Signer));
+        signers->list = calloc(keys->n_keys + 1, sizeof(Signer));
         if (!signers->list)
                 return err_oom();
         for (size_t i = 0; i < keys->n_keys; i++)
                 TRY(add_signer(signers, keys->keys[i]));
         *ret = steal_ptr(&signers);
         return NULL;
+}
+
+static Err *get_signers(AttestClient *client, AttestSigners **ret) {
+        _cleanup_(jwk_set_freep) JwkSet *keys = NULL;
+        TRY(client_fetch_keys(client, &keys));
+        return attest_signers_make(keys, ret);
 }
 
 AttestError *attest_client_get_signing_certificates(AttestClient *client, AttestSigners **ret) {
@@ -235,13 +239,64 @@ const char *attest_signers_get_key(const AttestSigners *signers, size_t index) {
 
 /* ---- tokens ---- */
 
-static Err *validate(AttestClient *client, const char *text, AttestToken **ret) {
+static Err *validate(AttestClient *client, ClientPurpose purpose, const char *text, AttestToken **ret) {
         _cleanup_(jwk_set_freep) JwkSet *keys = NULL;
         if (!rules_has_keys(client->rules))
                 TRY(client_fetch_keys(client, &keys));
-        return rules_judge(client->rules, &(RulesExtra) { .keys = keys }, text, ret);
+        const RulesExtra extra = { .keys = keys, .is_administration = purpose == CLIENT_ADMINISTRATION };
+        return rules_judge(client->rules, &extra, text, ret);
 }
 
 AttestError *attest_client_validate_token(AttestClient *client, const char *text, AttestToken **ret) {
-        return error_out(validate(client, text, ret));
+        return error_out(validate(client, CLIENT_ATTESTATION, text, ret));
+}
+
+/* ---- one request, one answer ---- */
+
+static Err *call(AttestClient *client, const char *what, HttpRequest *steal_request, Operation **ret) {
+        _cleanup_http_request_ HttpRequest request = *steal_request;
+        _cleanup_(operation_freep) Operation *operation = NULL;
+        _cleanup_free_ char *intent = NULL;
+        *steal_request = (HttpRequest) {};
+        TRY(string_format(&intent, "asking for %s", what));
+        if (client->authorization)
+                TRY(http_request_add_header(&request, "Authorization", client->authorization));
+        TRY(operation_new_call(intent, &request, &operation));
+        TRY(run(client, operation));
+        *ret = steal_ptr(&operation);
+        return NULL;
+}
+
+static Err *ask_text(AttestClient *client, const char *what, HttpRequest *steal_request, char **ret) {
+        _cleanup_(operation_freep) Operation *operation = NULL;
+        TRY(call(client, what, steal_request, &operation));
+        return maa_token_answer_parse(operation_call_answer(operation), ret);
+}
+
+Err *client_ask(AttestClient *client, const char *what, ClientPurpose purpose, HttpRequest *steal_request, AttestToken **ret) {
+        _cleanup_free_ char *text = NULL;
+        TRY(ask_text(client, what, steal_request, &text));
+        return err_wrap(validate(client, purpose, text, ret), "validating the token");
+}
+
+Err *client_ask_draft(AttestClient *client, const char *what, HttpRequest *steal_request, AttestToken **ret) {
+        _cleanup_free_ char *text = NULL;
+        TRY(ask_text(client, what, steal_request, &text));
+        return error_in(attest_token_parse(text, ret));
+}
+
+static Err *attest_tpm(AttestClient *client, Span message, void **ret_answer, size_t *ret_size) {
+        _cleanup_(operation_freep) Operation *operation = NULL;
+        HttpRequest request = {};
+        Bytes answer;
+        TRY(maa_tpm_message_request(client->url, client->api_version, message, &request));
+        TRY(call(client, "the answer to a TPM message", &request, &operation));
+        TRY(maa_tpm_message_parse(operation_call_answer(operation), &answer));
+        *ret_size = answer.size;
+        *ret_answer = answer.data;
+        return NULL;
+}
+
+AttestError *attest_client_attest_tpm(AttestClient *client, const void *message, size_t size, void **ret_answer, size_t *ret_size) {
+        return error_out(err_wrap(attest_tpm(client, span_make(message, size), ret_answer, ret_size), "sending a TPM message to %s", client->url));
 }

@@ -45,6 +45,11 @@ const char *attest_signers_get_key_id(const AttestSigners *signers, size_t index
 const char *attest_signers_get_certificates(const AttestSigners *signers, size_t index);
 const char *attest_signers_get_key(const AttestSigners *signers, size_t index);
 
+/* AttestTpm as the service's SDKs have it (REST specification 2020-10-01, AttestTpm): one message of the caller's making, and the service's, which is the caller's,
+ * for free(3). Nothing in it is judged; AttestSession holds the whole conversation. A message that spends a challenge is better not tried again: see
+ * attest_client_set_retry(). */
+AttestError *attest_client_attest_tpm(AttestClient *client, const void *message, size_t size, void **ret_answer, size_t *ret_size) ATTEST_MUST_CHECK;
+
 /* A token of this instance, by the client's rules, with the instance's keys of now. */
 AttestError *attest_client_validate_token(AttestClient *client, const char *text, AttestToken **ret) ATTEST_MUST_CHECK;
 

@@ -5,6 +5,7 @@
 #include "attest/client.h"
 #include "attest/evidence.h"
 #include "client/driver.h"
+#include "maa/message.h"
 #include "maa/token.h"
 
 static inline AttestError *error_out(Err *err) {
@@ -24,12 +25,14 @@ typedef struct RulesExtra {
         const JwkSet *keys;         /* NULL: those of the rules */
         Span nonce;                 /* empty: that of the rules */
         EVP_PKEY *request_key;      /* NULL: cnf is not looked at */
+        bool is_administration;     /* a token about an instance: nonce, policy hash and required claims are for attestations */
 } RulesExtra;
 Err *rules_judge(const AttestRules *rules, const RulesExtra *extra, const char *text, AttestToken **ret) _must_check_;
 bool rules_has_keys(const AttestRules *rules);
 
 /* Takes over token. signer is copied. */
 Err *attest_token_wrap(Token *steal_token, unsigned skipped, const char *signer, AttestToken **ret) _must_check_;
+const Json *attest_token_json(const AttestToken *token);   /* the claims; borrowed */
 #define CHECK_ISSUER (1u << 31)     /* beside TOKEN_SKIP_… */
 unsigned check_from_name(const char *name);   /* 0 if there is no such check */
 
@@ -49,3 +52,9 @@ TransportOptions client_transport(const AttestClient *client);
 /* For DriverCallbacks.progress, whose userdata is then an AttestProgress. */
 bool progress_ask(void *userdata, OperationStep step, const Operation *operation);
 Err *client_fetch_keys(AttestClient *client, JwkSet **ret) _must_check_;
+/* One request that is answered with {"token":…}. request is taken, also on failure; what names the answer. A draft's is parsed, and nothing more. */
+typedef enum ClientPurpose { CLIENT_ATTESTATION, CLIENT_ADMINISTRATION } ClientPurpose;
+Err *client_ask(AttestClient *client, const char *what, ClientPurpose purpose, HttpRequest *steal_request, AttestToken **ret) _must_check_;
+Err *client_ask_draft(AttestClient *client, const char *what, HttpRequest *steal_request, AttestToken **ret) _must_check_;
+Err *attest_signers_make(const JwkSet *keys, AttestSigners **ret) _must_check_;
+DEFINE_CLEANUP(AttestToken, attest_token_free)

@@ -33,7 +33,10 @@ AttestToken *attest_token_free(AttestToken *token) {
         free(token);
         return NULL;
 }
-DEFINE_CLEANUP(AttestToken, attest_token_free)
+
+const Json *attest_token_json(const AttestToken *token) {
+        return token->token->claims;
+}
 
 static Err *show(AttestToken *token) {
         _cleanup_json_ Json *json = NULL;

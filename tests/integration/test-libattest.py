@@ -196,6 +196,122 @@ def test_metadata_is_what_the_instance_publishes():
             assert pem in done.stdout, key["kid"]
 
 
+POLICY = 'version=1.0; authorizationrules{=> permit();}; issuancerules{=> issue(type="a", value="b");};'
+
+
+def test_policy_goes_to_the_instance_and_away_again():
+    payload = json.dumps({"AttestationPolicy": base64.urlsafe_b64encode(POLICY.encode()).decode().rstrip("=")}, separators=(",", ":")).encode()
+    token = "eyJhbGciOiJub25lIn0." + base64.urlsafe_b64encode(payload).decode().rstrip("=") + "."
+    hashed = base64.urlsafe_b64encode(hashlib.sha256(token.encode()).digest()).decode().rstrip("=")
+    for language in COMPILERS:
+        done = call(example("policy", language), INSTANCE_URL, INSTANCE_CA, POLICY)
+        assert done.returncode == 0, done
+        lines = done.stdout.splitlines()
+        claims = json.loads(lines[0])
+        assert (claims["x-ms-policy-result"], claims["x-ms-policy-token-hash"], claims["iss"]) == ("Updated", hashed, INSTANCE_URL)
+        assert lines[1:4] == [POLICY, "signed no", f"hash {hashed}"], lines
+        assert POLICY not in lines[4:] and lines[-2] == "signed no", lines
+    done = call(example("policy", "c"), INSTANCE_URL, INSTANCE_CA, "no policy")
+    assert done.returncode == 1 and "(ServiceRefused)" in done.stderr, done
+
+
+SIGNER_PROGRAM = r"""
+#include <attest/attest.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static char texts[3][16384];
+
+static const char *read_text(int n, const char *path) {
+        FILE *file = fopen(path, "rb");
+        size_t size = file ? fread(texts[n], 1, sizeof(texts[n]) - 1, file) : 0;
+        if (file)
+                fclose(file);
+        texts[n][size] = 0;
+        return texts[n];
+}
+
+static void check(const char *what, AttestError *error) {
+        if (error)
+                printf("%s: %s: %s\n", what, attest_error_get_name(error), attest_error_describe(error));
+        attest_error_free(error);
+}
+
+static void list(AttestClient *client) {
+        AttestSigners *signers = NULL;
+        check("list", attest_client_get_policy_certificates(client, &signers));
+        printf("certificates %zu\n", attest_signers_count(signers));
+        for (size_t i = 0; i < attest_signers_count(signers); i++)
+                printf("%s", attest_signers_get_certificates(signers, i));
+        attest_signers_free(signers);
+}
+
+int main(int argc, char **argv) {
+        AttestClient *client = NULL;
+        AttestPolicySigner *signer = NULL, *other = NULL;
+        AttestPolicy *policy = NULL;
+        if (argc != 6)
+                return 2;
+        const char *key = read_text(0, argv[3]), *certificate = read_text(1, argv[4]), *added = read_text(2, argv[5]);
+        check("client", attest_client_new(argv[1], &client));
+        check("ca", attest_client_set_ca_file(client, argv[2]));
+        check("require", attest_rules_require_claim(attest_client_get_rules(client), "of-attestations", "alone"));
+        check("other", attest_policy_signer_new(key, added, &other));
+        check("signer", attest_policy_signer_new(key, certificate, &signer));
+        check("unsigned", attest_client_set_policy(client, ATTEST_POLICY_TPM, "version=1.0; authorizationrules{=> permit();}; issuancerules{};", NULL, NULL));
+        check("set", attest_client_set_policy(client, ATTEST_POLICY_TPM, "version=1.0; authorizationrules{=> permit();}; issuancerules{};", signer, NULL));
+        check("get", attest_client_get_policy(client, ATTEST_POLICY_TPM, &policy));
+        printf("signed %d verified %d\n", attest_policy_is_signed(policy), attest_policy_is_verified(policy));
+        list(client);
+        check("add", attest_client_add_policy_certificate(client, added, signer, NULL));
+        list(client);
+        check("remove", attest_client_remove_policy_certificate(client, added, signer, NULL));
+        list(client);
+        check("reset", attest_client_reset_policy(client, ATTEST_POLICY_TPM, signer, NULL));
+        attest_policy_free(policy);
+        attest_policy_signer_free(signer);
+        attest_client_free(client);
+        return 0;
+}
+"""
+
+
+def test_signed_policies_and_certificates_of_an_isolated_instance():
+    folder = pathlib.Path(where.name)
+    for name in ("manager", "newcomer"):
+        checked("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-days", "2", "-keyout", folder / f"{name}.key",
+                "-out", folder / f"{name}.pem")
+    source = folder / "signers.c"
+    source.write_text(SIGNER_PROGRAM)
+    command = [pathlib.Path(bed.BUILD) / "instance/attest-instance", "--listen", "127.0.0.1:0", "--state", folder / "isolated", "--mode", "isolated",
+               "--policy-signer", folder / "manager.pem"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as instance:
+        try:
+            url = instance.stdout.readline().split("=", 1)[1].strip()
+            done = call(compiled(source, "c"), url, folder / "isolated/ca.pem", folder / "manager.key", folder / "manager.pem", folder / "newcomer.pem")
+        finally:
+            instance.terminate()
+    manager, newcomer = ((folder / f"{name}.pem").read_text() for name in ("manager", "newcomer"))
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0 and lines[0].startswith("other: KeyInvalid: ") and lines[1].startswith("unsigned: ServiceRefused: "), done
+    assert "\n".join(lines[2:]) + "\n" == f"signed 1 verified 1\ncertificates 1\n{manager}certificates 2\n{manager}{newcomer}certificates 1\n{manager}", done
+
+
+def test_enclave_attests_by_a_recorded_quote():
+    folder = pathlib.Path(os.environ.get("ATTESTD_VECTORS", "")) / "maa/exchanges/AttestWithRuntimeData-SgxEnclave_Aad"
+    if not folder.is_dir():
+        raise bed.Skip(f"no vectors in {folder}")
+    quote, data = (next(folder.glob(f"*.request.{name}.bin")) for name in ("quote", "runtimeData"))
+    for language in COMPILERS:
+        done = call(example("enclave", language), INSTANCE_URL, INSTANCE_CA, quote, data)
+        assert done.returncode == 0, done
+        lines = dict(line.split(None, 1) for line in done.stdout.splitlines()[:-1])
+        assert lines["MRENCLAVE"] == quote.read_bytes()[112:144].hex() and lines["MRSIGNER"] == quote.read_bytes()[176:208].hex(), lines
+        assert decode(lines["held"]) == data.read_bytes() and lines["debug"] == "yes", lines
+    done = call(example("enclave", "c"), INSTANCE_URL, INSTANCE_CA, quote, __file__)
+    assert done.returncode == 1 and "(ServiceRefused)" in done.stderr, done
+
+
 def test_validation_with_the_callers_own_rules():
     token = attest().stdout.strip()
     claims = judge(token)
