@@ -47,25 +47,6 @@ static void fuzz_certs(const HttpResponse *response) {
         consume(err, ERR_SERVICE_ANSWER_INVALID);
 }
 
-static void fuzz_openid(const HttpResponse *response) {
-        _cleanup_openid_metadata_ OpenIdMetadata metadata = {};
-        Err *err = maa_openid_parse(bytes_span(&response->body), &metadata);
-        demand(err || (metadata.issuer && metadata.jwks_uri && metadata.json), "all members");
-        consume(err, ERR_SERVICE_ANSWER_INVALID);
-}
-
-static void fuzz_error(HttpResponse *response) {
-        static const long statuses[] = { 302, 400, 401, 429, 503 };
-        for (size_t i = 0; i < N_ELEMENTS(statuses); i++) {
-                response->status = statuses[i];
-                _cleanup_(err_freep) Err *err = http_response_check(response, NOW);
-                demand(err, "an error status is an error");
-                for (const char *c = err_sentence(err); *c; c++)
-                        demand((unsigned char) *c >= 0x20 && *c != 0x7f, "no control character reaches a terminal");
-                demand(strlen(err_sentence(err)) < 1024, "a sentence");
-        }
-}
-
 /* Lines "name:value". */
 static void fuzz_headers(Span lines) {
         _cleanup_http_response_ HttpResponse response = { .status = 503 };
@@ -113,12 +94,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 break;
         case 'k':
                 fuzz_certs(&response);
-                break;
-        case 'o':
-                fuzz_openid(&response);
-                break;
-        case 'e':
-                fuzz_error(&response);
                 break;
         case 'h':
                 fuzz_headers(rest);

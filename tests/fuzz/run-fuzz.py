@@ -136,6 +136,15 @@ SEEDS = {
             b"[@,@]|[@,@]|[@,@]|[@,@]|[@,@]|length(to_string(@))",
         )
     ],
+    "openid": [
+        (b"", "maa/openid/*.json"),
+        (b"", b'{"issuer":"https://h","jwks_uri":"https://h/certs"}'),
+    ],
+    "error-body": [
+        (b"\x01", "maa/exchanges/*/*.error.json"),
+        (b"\x01", "maa/tpm/no-policy.error.json"),
+        (b"\x06", b'{"error":{"code":"A","message":"b\\u001b[1m","target":"t","details":[{"code":"c"}],"innererror":{"code":"d","innererror":{"message":"e"}}}}'),
+    ],
     "jwk": [
         (b"", "jose/rfc/*.jwk"),
         (b"", "jose/rfc/*.jwkset"),
@@ -197,9 +206,6 @@ SEEDS = {
         (b"r", "maa/tpm/init/*.response.json"),
         (b"r", b'{"data":"eyJwYXlsb2FkIjp7InJlcG9ydCI6ImEuYi5jIn19"}'),
         (b"k", "maa/jwks/*.json"),
-        (b"o", "maa/openid/*.json"),
-        (b"e", "maa/exchanges/*/*.error.json"),
-        (b"e", "maa/tpm/no-policy.error.json"),
         (b"h", b"Content-Type: application/json\r\nRetry-After: 120\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nx-ms-request-id: 00-9e9b-00\r\n"),
         (b"h", b"Retry-After: Sunday, 06-Nov-94 08:49:37 GMT\nDate: Sun Nov  6 08:49:37 1994\n"),
         (b"u", b"https://a.wus.attest.azure.net:443/path/"),
