@@ -83,6 +83,17 @@ class CliTest(InstanceTest):
             self.assertEqual(got["policy_token_hash"], answer["policy_token_hash"])
             self.assertEqual(self.ctl(instance, "policy", "reset", "--type", "tpm", *self.files_of(self.rsa)), "removed\n")
 
+    def test_what_the_service_says_of_a_refusal_is_there_for_programs(self):
+        with self.start("--mode", "isolated", "--policy-signer", self.rsa.pem) as instance:
+            answer, body = instance.ask("POST", "/policies/Tpm:reset?api-version=2020-10-01", "eyJhbGciOiJub25lIn0..", {"Content-Type": "text/plain"})
+            told = json.loads(body)["error"]
+            error = json.loads(self.ctl(instance, "policy", "reset", "--json", "--type", "tpm", status=self.code("ServiceRefused")))["error"]
+            self.assertEqual(error["code"], "ServiceRefused")
+            self.assertEqual((error["service"]["status"], error["service"]["code"]), (answer.status, told["code"]))
+            self.assertEqual((error["service"]["message"], error["service"]["inner_error"]), (told["message"], told["innererror"]))
+            self.assertRegex(error["service"]["request_id"], "^00-[0-9a-f]{32}-[0-9a-f]{16}-00$")
+            self.assertIn(error["service"]["request_id"], self.last_error)
+
     def test_policy_certificates_come_and_go(self):
         with self.start("--mode", "isolated", "--policy-signer", self.rsa.pem) as instance:
             first, other = self.rsa.thumbprint(), self.other.thumbprint()
