@@ -1,6 +1,8 @@
 /* See client.h. */
 #include "attest/internal.h"
 
+#include <time.h>
+
 #include "jose/x509.h"
 
 #define CONNECT_TIMEOUT_USEC (10 * USEC_PER_SEC)
@@ -81,6 +83,17 @@ void attest_client_set_timeouts_usec(AttestClient *client, uint64_t connect_usec
         client->request_usec = request_usec;
 }
 
+void attest_client_set_deadline_usec(AttestClient *client, uint64_t call_usec) {
+        client->call_usec = call_usec;
+}
+
+void client_begin(AttestClient *client) {
+        struct timespec now = {};
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        uint64_t now_usec = (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / NSEC_PER_USEC;
+        client->deadline_usec = client->call_usec == 0 ? 0 : now_usec + MIN_OF(client->call_usec, UINT64_MAX / 2);
+}
+
 void attest_client_set_retry(AttestClient *client, unsigned n_tries, uint64_t total_usec) {
         client->retry.n_tries = n_tries;
         client->retry.total_usec = total_usec;
@@ -105,6 +118,7 @@ TransportOptions client_transport(const AttestClient *client) {
                 .proxy = client->proxy,
                 .connect_timeout_usec = client->connect_usec,
                 .timeout_usec = client->request_usec,
+                .deadline_usec = client->deadline_usec,
         };
 }
 
@@ -161,6 +175,7 @@ static Err *get_metadata(AttestClient *client, char **ret) {
 }
 
 AttestError *attest_client_get_openid_metadata(AttestClient *client, char **ret) {
+        client_begin(client);
         return error_out(get_metadata(client, ret));
 }
 
@@ -218,6 +233,7 @@ static Err *get_signers(AttestClient *client, AttestSigners **ret) {
 }
 
 AttestError *attest_client_get_signing_certificates(AttestClient *client, AttestSigners **ret) {
+        client_begin(client);
         return error_out(get_signers(client, ret));
 }
 
@@ -248,6 +264,7 @@ static Err *validate(AttestClient *client, ClientPurpose purpose, const char *te
 }
 
 AttestError *attest_client_validate_token(AttestClient *client, const char *text, AttestToken **ret) {
+        client_begin(client);
         return error_out(validate(client, CLIENT_ATTESTATION, text, ret));
 }
 
@@ -298,5 +315,6 @@ static Err *attest_tpm(AttestClient *client, Span message, void **ret_answer, si
 }
 
 AttestError *attest_client_attest_tpm(AttestClient *client, const void *message, size_t size, void **ret_answer, size_t *ret_size) {
+        client_begin(client);
         return error_out(err_wrap(attest_tpm(client, span_make(message, size), ret_answer, ret_size), "sending a TPM message to %s", client->url));
 }

@@ -20,12 +20,16 @@ AttestError *attest_client_set_ca_path(AttestClient *client, const char *path) A
 AttestError *attest_client_set_proxy(AttestClient *client, const char *proxy) ATTEST_MUST_CHECK;
 /* Of a connection, and of a request with its answer; defaults 10 s and 60 s. */
 void attest_client_set_timeouts_usec(AttestClient *client, uint64_t connect_usec, uint64_t request_usec);
+/* Of a whole call with all its requests, tries and pauses: Timeout when it is over, and what cannot be over by then is not begun. 0, the default: as long as the others
+ * allow. Callbacks of the caller's are not interrupted. */
+void attest_client_set_deadline_usec(AttestClient *client, uint64_t call_usec);
 /* What fails on its way to the service or there (408, 429, 5xx) is tried again, n_tries times in all (0 and 1: not at all), after growing pauses that are drawn
  * at random and are no shorter than the service asks for, total_usec of pauses at most. Default: 4 and 60 s. An attestation begins anew each time. */
 void attest_client_set_retry(AttestClient *client, unsigned n_tries, uint64_t total_usec);
 /* Sent as Authorization, such as "Bearer …"; NULL, the default: none. Erased from memory when it goes. */
 AttestError *attest_client_set_authorization(AttestClient *client, const char *authorization) ATTEST_MUST_CHECK;
-/* Asked before each step of a call, of which state ("send", "quote", "report", "sign", "wait") is the name: false ends the call with Cancelled. */
+/* Asked before each step of a call, of which state ("send", "quote", "report", "sign", "wait") is the name, and while it sends or waits again and again, at least each
+ * second: false ends the call with Cancelled. */
 void attest_client_set_progress(AttestClient *client, bool (*callback)(void *userdata, const char *state), void *userdata);
 
 /* By these every token is judged that a call brings. The client's; the issuer is the instance. Without keys of the caller's own the instance is asked for

@@ -168,6 +168,7 @@ static Err *fetch(Credential *credential, AttestClient *client, uint64_t now_sec
 
 AttestError *attest_credential_authorize(AttestCredential *credential, AttestClient *client) {
         uint64_t now_sec = (uint64_t) time(NULL);
+        client_begin(client);
         Err *err = prepare(credential);
         CredentialState state = err ? CREDENTIAL_MISSING : credential_state(credential->credential, now_sec);
         if (!err && state != CREDENTIAL_FRESH)

@@ -134,6 +134,7 @@ static Err *attest(AttestClient *client, const AttestEnclave *enclave, AttestEnc
 }
 
 AttestError *attest_client_attest_enclave(AttestClient *client, const AttestEnclave *enclave, AttestEnclaveResult **ret) {
+        client_begin(client);
         return error_out(err_wrap(attest(client, enclave, ret), "attesting an enclave to %s", client->url));
 }
 

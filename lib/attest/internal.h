@@ -44,10 +44,14 @@ typedef struct AttestProgress {
 struct AttestClient {
         char *url, *api_version, *ca_file, *ca_path, *proxy, *authorization;
         uint64_t connect_usec, request_usec;
+        uint64_t call_usec;             /* 0: as long as it takes */
+        uint64_t deadline_usec;         /* CLOCK_MONOTONIC, of the call that is under way; 0: none */
         RetryPlan retry;
         AttestProgress progress;
         AttestRules *rules;
 };
+/* Begins a call of the caller's: what it has to ask of the network, has to be over by its deadline. */
+void client_begin(AttestClient *client);
 TransportOptions client_transport(const AttestClient *client);
 /* For DriverCallbacks.progress, whose userdata is then an AttestProgress. */
 bool progress_ask(void *userdata, OperationStep step, const Operation *operation);

@@ -105,6 +105,7 @@ static Err *get_policy(AttestClient *client, AttestPolicyType type, AttestPolicy
 }
 
 AttestError *attest_client_get_policy(AttestClient *client, AttestPolicyType type, AttestPolicy **ret) {
+        client_begin(client);
         return error_out(err_wrap(get_policy(client, type, ret), "getting the policy of %s", client->url));
 }
 
@@ -153,6 +154,7 @@ static Err *change_policy(AttestClient *client, MaaPolicyType type, const char *
 }
 
 AttestError *attest_client_set_policy(AttestClient *client, AttestPolicyType type, const char *policy, const AttestPolicySigner *signer, AttestToken **ret_answer) {
+        client_begin(client);
         MaaPolicyType inner;
         Err *err = policy ? inner_type(type, &inner) : err_new(ERR_INVALID_ARGUMENT, "a policy is needed");
         if (!err)
@@ -161,6 +163,7 @@ AttestError *attest_client_set_policy(AttestClient *client, AttestPolicyType typ
 }
 
 AttestError *attest_client_reset_policy(AttestClient *client, AttestPolicyType type, const AttestPolicySigner *signer, AttestToken **ret_answer) {
+        client_begin(client);
         MaaPolicyType inner;
         Err *err = inner_type(type, &inner);
         if (!err)
@@ -181,6 +184,7 @@ static Err *get_certificates(AttestClient *client, AttestSigners **ret) {
 }
 
 AttestError *attest_client_get_policy_certificates(AttestClient *client, AttestSigners **ret) {
+        client_begin(client);
         return error_out(err_wrap(get_certificates(client, ret), "listing the policy certificates of %s", client->url));
 }
 
@@ -202,10 +206,12 @@ static Err *change_certificate(AttestClient *client, MaaCertificateChange change
 }
 
 AttestError *attest_client_add_policy_certificate(AttestClient *client, const char *certificate, const AttestPolicySigner *signer, AttestToken **ret_answer) {
+        client_begin(client);
         return error_out(err_wrap(change_certificate(client, MAA_CERTIFICATE_ADD, certificate, signer, ret_answer), "adding a policy certificate at %s", client->url));
 }
 
 AttestError *attest_client_remove_policy_certificate(AttestClient *client, const char *certificate, const AttestPolicySigner *signer, AttestToken **ret_answer) {
+        client_begin(client);
         return error_out(err_wrap(change_certificate(client, MAA_CERTIFICATE_REMOVE, certificate, signer, ret_answer), "removing a policy certificate at %s",
                                   client->url));
 }

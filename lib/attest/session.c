@@ -186,6 +186,7 @@ static Err *run(AttestSession *session, const AttestTpmCallbacks *callbacks, voi
 }
 
 AttestError *attest_session_run(AttestSession *session, const AttestTpmCallbacks *callbacks, void *userdata, AttestToken **ret) {
+        client_begin(session->client);
         return error_out(err_wrap(run(session, callbacks, userdata, ret), "attesting to %s", session->client->url));
 }
 

@@ -368,15 +368,65 @@ static uint64_t driver_now_sec(const DriverCallbacks *callbacks) {
         return (uint64_t) now.tv_sec;
 }
 
-static Err *send_request(const HttpRequest *request, const TransportOptions *options, HttpResponse *response) {
+static uint64_t monotonic_usec(void) {
+        struct timespec now = {};
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / NSEC_PER_USEC;
+}
+
+static bool is_over(const TransportOptions *options, uint64_t usec_from_now) {
+        return options->deadline_usec > 0 && monotonic_usec() + usec_from_now >= options->deadline_usec;
+}
+
+static bool asks_to_go_on(const DriverCallbacks *callbacks, OperationStep step, const Operation *operation) {
+        return !callbacks->progress || callbacks->progress(callbacks->userdata, step, operation);
+}
+
+/* What curl's progress function knows. */
+typedef struct Sending {
+        const Operation *operation;
+        const DriverCallbacks *callbacks;
+        uint64_t asked_usec;
+} Sending;
+
+static int on_progress(void *userdata, curl_off_t n_down, curl_off_t n_downloaded, curl_off_t n_up, curl_off_t n_uploaded) {
+        Sending *sending = userdata;
+        uint64_t now = monotonic_usec();
+        if (now - sending->asked_usec < WAIT_SLICE_USEC)
+                return 0;
+        sending->asked_usec = now;
+        return asks_to_go_on(sending->callbacks, OPERATION_SEND, sending->operation) ? 0 : 1;
+}
+
+static Err *watch(CURL *easy, Sending *sending) {
+        if (curl_easy_setopt(easy, CURLOPT_NOPROGRESS, 0L) != CURLE_OK || curl_easy_setopt(easy, CURLOPT_XFERINFOFUNCTION, on_progress) != CURLE_OK ||
+            curl_easy_setopt(easy, CURLOPT_XFERINFODATA, sending) != CURLE_OK)
+                return err_new(ERR_INTERNAL, "curl takes no progress function");
+        return NULL;
+}
+
+static uint64_t limited(uint64_t timeout_usec, uint64_t left_usec) {
+        return timeout_usec > 0 ? MIN_OF(timeout_usec, left_usec) : left_usec;
+}
+
+static Err *send_request(const Operation *operation, const TransportOptions *options, const DriverCallbacks *callbacks, HttpResponse *response) {
         _cleanup_(transfer_freep) Transfer *transfer = NULL;
-        TRY(transfer_new(request, options, response, &transfer));
-        return transfer_result(transfer, curl_easy_perform(transfer->easy));
+        Sending sending = { operation, callbacks, monotonic_usec() };
+        TransportOptions hurried = *options;
+        if (options->deadline_usec > 0) {
+                uint64_t left_usec = options->deadline_usec - MIN_OF(sending.asked_usec, options->deadline_usec - 1);
+                hurried.connect_timeout_usec = limited(options->connect_timeout_usec, left_usec);
+                hurried.timeout_usec = limited(options->timeout_usec, left_usec);
+        }
+        TRY(transfer_new(operation_request(operation), &hurried, response, &transfer));
+        TRY(watch(transfer->easy, &sending));
+        CURLcode code = curl_easy_perform(transfer->easy);
+        return code == CURLE_ABORTED_BY_CALLBACK ? err_new(ERR_CANCELLED, "the caller cancelled") : transfer_result(transfer, code);
 }
 
 static void do_send(Operation *operation, const TransportOptions *options, const DriverCallbacks *callbacks) {
         _cleanup_http_response_ HttpResponse response = {};
-        Err *err = send_request(operation_request(operation), options, &response);
+        Err *err = send_request(operation, options, callbacks, &response);
         if (!err && response.date_sec > 0 && callbacks->date_seen)
                 callbacks->date_seen(callbacks->userdata, response.date_sec);
         if (err)
@@ -417,14 +467,18 @@ static void do_sign(Operation *operation, const DriverCallbacks *callbacks) {
 }
 
 /* In slices, so that the caller can cancel. */
-static void do_wait(Operation *operation, const DriverCallbacks *callbacks) {
+static void do_wait(Operation *operation, const TransportOptions *options, const DriverCallbacks *callbacks) {
         uint64_t left_usec = operation_delay_usec(operation);
+        if (is_over(options, left_usec)) {
+                operation_take_failure(operation, err_new(ERR_TIMEOUT, "no time is left to try again"));
+                return;
+        }
         while (left_usec > 0) {
                 uint64_t slice_usec = MIN_OF(left_usec, WAIT_SLICE_USEC);
                 struct timespec slice = { .tv_nsec = (long) (slice_usec * NSEC_PER_USEC) };
                 (void) clock_nanosleep(CLOCK_MONOTONIC, 0, &slice, NULL);
                 left_usec -= slice_usec;
-                if (callbacks->progress && !callbacks->progress(callbacks->userdata, OPERATION_WAIT, operation)) {
+                if (!asks_to_go_on(callbacks, OPERATION_WAIT, operation)) {
                         operation_take_failure(operation, err_new(ERR_CANCELLED, "the caller cancelled"));
                         return;
                 }
@@ -432,16 +486,22 @@ static void do_wait(Operation *operation, const DriverCallbacks *callbacks) {
         operation_take_elapsed(operation, driver_now_sec(callbacks));
 }
 
+/* Before a step that is not the last. */
+static void check_time(Operation *operation, const TransportOptions *options) {
+        OperationStep step = operation_next(operation);
+        if (step != OPERATION_DONE && step != OPERATION_FAILED && step != OPERATION_WAIT && is_over(options, 0))
+                operation_take_failure(operation, err_new(ERR_TIMEOUT, "no time is left"));
+}
+
 Err *driver_run(Operation *operation, const TransportOptions *options, const DriverCallbacks *callbacks) {
         static const DriverCallbacks none = {};
         if (!callbacks)
                 callbacks = &none;
         for (;;) {
-                OperationStep step = operation_next(operation);
-                if (callbacks->progress && !callbacks->progress(callbacks->userdata, step, operation))
+                if (!asks_to_go_on(callbacks, operation_next(operation), operation))
                         operation_take_failure(operation, err_new(ERR_CANCELLED, "the caller cancelled"));
-                step = operation_next(operation);
-                switch (step) {
+                check_time(operation, options);
+                switch (operation_next(operation)) {
                 case OPERATION_SEND:
                         do_send(operation, options, callbacks);
                         break;
@@ -455,7 +515,7 @@ Err *driver_run(Operation *operation, const TransportOptions *options, const Dri
                         do_sign(operation, callbacks);
                         break;
                 case OPERATION_WAIT:
-                        do_wait(operation, callbacks);
+                        do_wait(operation, options, callbacks);
                         break;
                 case OPERATION_DONE:
                         return NULL;

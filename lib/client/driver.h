@@ -9,6 +9,7 @@ typedef struct TransportOptions {
         const char *ca_file, *ca_path;         /* NULL: the system's trust store */
         const char *proxy;                     /* NULL: none; the environment is never asked */
         uint64_t connect_timeout_usec, timeout_usec;
+        uint64_t deadline_usec;                /* CLOCK_MONOTONIC, for driver_run() alone: when everything has to be over; 0: never */
 } TransportOptions;
 
 /* Sets up an easy handle for request, shared with the daemon's multi driver: method, URL, headers, body reader with rewind, limits (https only, no
@@ -31,12 +32,12 @@ typedef struct DriverCallbacks {
         Err *(*report)(void *userdata, Span user_data, VsmReportKind *ret_kind, Bytes *ret_report);
         /* Called for OPERATION_SIGN; blocks. May be NULL if no operation asks for it. */
         Err *(*sign)(void *userdata, Span digest, Bytes *ret_signature);
-        /* Called before each step; may be NULL. Returning false cancels (CANCELLED). In OPERATION_WAIT again and again. */
+        /* Called before each step; may be NULL. Returning false cancels (CANCELLED). In OPERATION_SEND and OPERATION_WAIT again and again, at least each second. */
         bool (*progress)(void *userdata, OperationStep step, const Operation *operation);
         /* The Date of an answer; may be NULL. */
         void (*date_seen)(void *userdata, uint64_t date_sec);
         uint64_t (*now_sec)(void *userdata);   /* NULL: CLOCK_REALTIME */
         void *userdata;
 } DriverCallbacks;
-/* Runs until DONE (NULL) or FAILED (its error). */
+/* Runs until DONE (NULL) or FAILED (its error; TIMEOUT at the deadline, for which nothing is begun that cannot be over by then, a callback's work excepted). */
 Err *driver_run(Operation *operation, const TransportOptions *options, const DriverCallbacks *callbacks) _must_check_;

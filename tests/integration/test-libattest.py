@@ -297,6 +297,62 @@ def test_signed_policies_and_certificates_of_an_isolated_instance():
     assert "\n".join(lines[2:]) + "\n" == f"signed 1 verified 1\ncertificates 1\n{manager}certificates 2\n{manager}{newcomer}certificates 1\n{manager}", done
 
 
+LIMITS_PROGRAM = r"""
+#include <attest/attest.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double begin;
+
+static double seconds(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double) now.tv_sec + (double) now.tv_nsec / 1e9 - begin;
+}
+
+static bool for_half_a_second(void *userdata, const char *state) {
+        return seconds() < 0.5 || strcmp(state, (const char *) userdata) != 0;
+}
+
+int main(int argc, char **argv) {
+        AttestClient *client = NULL;
+        char *metadata = NULL;
+        if (argc != 4 || attest_client_new(argv[1], &client) || attest_client_set_ca_file(client, argv[2]))
+                return 2;
+        begin = seconds();
+        if (strcmp(argv[3], "deadline") == 0)
+                attest_client_set_deadline_usec(client, 700000);
+        else
+                attest_client_set_progress(client, for_half_a_second, argv[3]);
+        AttestError *error = attest_client_get_openid_metadata(client, &metadata);
+        printf("%s %.3f %s\n", error ? attest_error_get_name(error) : "fine", seconds(), error ? attest_error_describe(error) : "");
+        free(metadata);
+        attest_error_free(error);
+        attest_client_free(client);
+        return 0;
+}
+"""
+
+
+def test_a_call_ends_at_its_deadline_and_when_it_is_cancelled():
+    source = pathlib.Path(where.name) / "limits.c"
+    source.write_text(LIMITS_PROGRAM)
+    program = compiled(source, "c")
+    for faults, mode, name, words in ((("openid:latency=8000",), "deadline", "Timeout", ""), (("openid:status=503", "retry-after=8"), "deadline", "Timeout", "no time is left"),
+                                      (("openid:latency=8000",), "send", "Cancelled", ""), (("openid:status=503", "retry-after=8"), "wait", "Cancelled", ""),
+                                      ((), "deadline", "fine", "")):
+        bed.set_faults(*faults)
+        try:
+            done = call(program, INSTANCE_URL, INSTANCE_CA, mode)
+        finally:
+            bed.set_faults()
+        got, seconds, described = done.stdout.split(" ", 2)
+        assert done.returncode == 0 and got == name and words in described, (faults, mode, done)
+        assert float(seconds) < 6, (faults, mode, done)      # the instance takes eight
+
+
 def test_enclave_attests_by_a_recorded_quote():
     folder = pathlib.Path(os.environ.get("ATTESTD_VECTORS", "")) / "maa/exchanges/AttestWithRuntimeData-SgxEnclave_Aad"
     if not folder.is_dir():
@@ -382,7 +438,10 @@ static AttestError *stuck(void *userdata, const void *data, size_t size, const v
 }
 
 static bool until_quote(void *userdata, const char *state) {
-        printf("state %s\n", state);
+        static const char *last = "";
+        if (strcmp(state, last) != 0)
+                printf("state %s\n", state);
+        last = state;
         return strcmp(state, (const char *) userdata) != 0;
 }
 
