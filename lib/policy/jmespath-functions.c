@@ -150,7 +150,10 @@ static uint8_t ascii_lower(uint8_t c) {
         return c >= 'A' && c <= 'Z' ? (uint8_t) (c + 32) : c;
 }
 
+/* The documentation's samples ask it about members that some modules of real logs do not have. */
 static Err *call_equals_ignore_case(Call *call, Json **ret) {
+        if (!call->values[0] || !call->values[1])
+                return made(json_object_new_boolean(false), ret);
         Span a = text_of(call->values[0]), b = text_of(call->values[1]);
         bool equal = a.size == b.size;
         for (size_t i = 0; equal && i < a.size; i++)
@@ -402,7 +405,7 @@ static const JmesFunction functions[] = {
         { "ceil", 1, 1, { IS_NUMBER }, call_ceil_or_floor },
         { "contains", 2, 2, { IS_ARRAY | IS_STRING, IS_ANY }, call_contains },
         { "ends_with", 2, 2, { IS_STRING, IS_STRING }, call_starts_or_ends_with },
-        { "equals_ignore_case", 2, 2, { IS_STRING, IS_STRING }, call_equals_ignore_case },
+        { "equals_ignore_case", 2, 2, { IS_STRING | IS_NULL, IS_STRING | IS_NULL }, call_equals_ignore_case },
         { "floor", 1, 1, { IS_NUMBER }, call_ceil_or_floor },
         { "join", 2, 2, { IS_STRING, IS_STRINGS }, call_join },
         { "keys", 1, 1, { IS_OBJECT }, call_keys_or_values },

@@ -1,7 +1,7 @@
 /* JMESPath: the query language that policies of version 1.2 apply to events, PCRs and keys (function JmesPath(json, query)).
  *
  * Complete in the sense of the compliance suite of jmespath.org (jmespath.test), and besides it knows the service's own function
- * equals_ignore_case(string, string), which compares ASCII letters without their case and every other character as it is.
+ * equals_ignore_case(string, string), which compares ASCII letters without their case and every other character as it is; nothing equals null.
  *
  * Every error names the suite's kind of error and the offset in bytes from the beginning of the expression:
  *

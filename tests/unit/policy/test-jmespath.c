@@ -146,7 +146,10 @@ static void test_jmespath_equals_ignore_case_folds_ascii_alone(void **state) {
                 { "{}", "equals_ignore_case('\u00c4', '\u00c4')", "true" },
                 { "[{\"p\":\"X\"},{\"p\":\"y\"}]", "[?equals_ignore_case(p, 'x')].p", "[\"X\"]" },
                 { "{}", "equals_ignore_case('a')", "JMESPath: invalid-arity at offset 0" },
-                { "{}", "equals_ignore_case(a, 'a')", "JMESPath: invalid-type at offset 0: argument 1 " },
+                { "{}", "equals_ignore_case(a, 'a')", "false" },
+                { "{}", "equals_ignore_case(a, b)", "false" },
+                { "{}", "equals_ignore_case(`1`, 'a')", "JMESPath: invalid-type at offset 0: argument 1 " },
+                { "[{\"p\":\"X\"},{}]", "[?equals_ignore_case(p, 'x')].p", "[\"X\"]" },
         };
         check_cases(cases, N_ELEMENTS(cases));
 }
