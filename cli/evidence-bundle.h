@@ -1,7 +1,8 @@
 /* attestctl evidence collect and replay: a bundle out of this machine, and a verdict on one from anywhere. */
 #pragma once
 
-#include "base/bytes.h"
+#include "maa/token.h"
+#include "tcg/bundle.h"
 
 #define BUNDLE_NONCE_MAX 64u   /* TPM2_Quote takes as much as a digest of the largest hash */
 
@@ -18,3 +19,7 @@ Err *evidence_keep(const BundleCommand *command) _must_check_;
 Err *evidence_collect(const BundleCommand *command) _must_check_;
 /* Prints every check. *ret_verdict is the first rule that is broken, NULL if none is; the return value says that no verdict could be reached. */
 Err *evidence_replay(const BundleCommand *command, const char *path, Err **ret_verdict) _must_check_;
+
+/* For who else judges a bundle. path NULL: no anchors, *ret is untouched; token_trust_anchors_free(). */
+Err *evidence_read_anchors(const char *path, STACK_OF(X509) **ret) _must_check_;
+Err *evidence_read_bundle(const char *path, Bundle **ret) _must_check_;   /* "-": standard input */

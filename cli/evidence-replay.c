@@ -229,7 +229,7 @@ static Err *finish(Replay *replay, Json *json, bool is_valid) {
         return NULL;
 }
 
-static Err *read_anchors(const char *path, STACK_OF(X509) **ret) {
+Err *evidence_read_anchors(const char *path, STACK_OF(X509) **ret) {
         _cleanup_bytes_ Bytes pem = {};
         if (!path)
                 return NULL;
@@ -237,7 +237,7 @@ static Err *read_anchors(const char *path, STACK_OF(X509) **ret) {
         return token_trust_anchors_parse(bytes_span(&pem), path, ret);
 }
 
-static Err *read_bundle(const char *path, Bundle **ret) {
+Err *evidence_read_bundle(const char *path, Bundle **ret) {
         _cleanup_bytes_ Bytes text = {};
         TRY(string_equal(path, "-") ? fd_read_all(STDIN_FILENO, "standard input", BUNDLE_SIZE_MAX, &text) : file_read(path, BUNDLE_SIZE_MAX, &text));
         return err_wrap(bundle_parse(bytes_span(&text), ret), "%s", path);
@@ -249,8 +249,8 @@ Err *evidence_replay(const BundleCommand *command, const char *path, Err **ret_v
         _cleanup_(replay_done) Replay replay = { .command = command, .now_sec = (uint64_t) time(NULL) };
         _cleanup_(err_freep) Err *verdict = NULL;
         Json *list;
-        TRY(read_anchors(command->trust_anchors, &replay.anchors));
-        TRY(read_bundle(path, &bundle));
+        TRY(evidence_read_anchors(command->trust_anchors, &replay.anchors));
+        TRY(evidence_read_bundle(path, &bundle));
         replay.bundle = bundle;
         TRY(json_new_object(&json));
         TRY(json_new_array(&list));

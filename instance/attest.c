@@ -5,6 +5,7 @@
 #include "instance/admin.h"
 #include "instance/tpm-policy.h"
 #include "instance/verify.h"
+#include "policy/properties.h"
 
 /* Versions of the data plane; what is answered here has one shape in all of them. */
 static const char *const api_versions[] = {
@@ -94,7 +95,7 @@ static Err *make_token(Service *service, const ServiceRequest *request, const At
         TRY(jwk_public_text(evidence->request_key.key->key, &jwk));
         TRY(report_request_key(evidence, &request_key));
         TRY(report_other_keys(evidence, &other_keys));
-        TRY(issue(service, &(TpmPolicyInput) { claims, evidence, request_key, other_keys }, verdict, &outcome));
+        TRY(issue(service, &(TpmPolicyInput) { claims, evidence, verdict->claims.evidence, request_key, other_keys }, verdict, &outcome));
         Report report = {
                 .issuer = service->identity->url,
                 .rp_data = evidence->rp_data,
@@ -115,11 +116,11 @@ static Err *judge(Service *service, const ServiceRequest *request, const char *j
         _cleanup_(attest_request_freep) AttestRequest *evidence = NULL;
         _cleanup_bytes_ Bytes challenge = {};
         _cleanup_verdict_ Verdict verdict = {};
-        TpmPolicyRules policy = { .required_pcrs = service->options.required_pcrs };
+        PolicyConfiguration policy = { .required_pcrs = service->options.required_pcrs };
         TRY(attest_request_open(jws, &evidence));
         TRY(context_redeem(service->contexts, evidence->service_context, request->monotonic_usec, &challenge));
         if (stored->policy)
-                TRY(tpm_policy_configure(stored->policy, &policy));
+                TRY(policy_configuration_get(stored->policy, &policy));
         VerifyRules rules = { .required_pcrs = policy.required_pcrs, .aik_roots = service->aik_roots, .now_sec = request->now_sec };
         TRY(verify_request(evidence, bytes_span(&challenge), &rules, &verdict));
         if (policy.needs_valid_aik && !verdict.aik_validated)

@@ -55,14 +55,9 @@ static Err *add_boot_attestation(Json *claims, const Verdict *verdict) {
         return add_pcr_list(claims, "bootAttestationPcrs-unexplained", verdict->boot_pcrs, PCR_UNEXPLAINED);
 }
 
+/* The instance's own claims, beside those of the service. */
 static Err *add_verdict(Json *claims, const Verdict *verdict) {
-        _cleanup_free_ char *aik_hash = NULL;
-        TRY(base64_encode(digest_span(&verdict->aik_hash), &aik_hash));
-        TRY(json_add_boolean(claims, "aikValidated", verdict->aik_validated));
-        TRY(json_add_string(claims, "aikPubHash", aik_hash));
         TRY(json_add_string(claims, "aikNotValidatedReason", verdict->aik_reason));
-        TRY(json_add_integer(claims, "tpmVersion", 2));
-        TRY(json_add_boolean(claims, "secureBootEnabled", verdict->secure_boot));
         TRY(json_add_string(claims, "pcrBank", hash_name(verdict->bank)));
         TRY(add_pcr_list(claims, "pcrs-replayed", verdict->pcrs, PCR_REPLAYED));
         TRY(add_pcr_list(claims, "pcrs-unexplained", verdict->pcrs, PCR_UNEXPLAINED));
@@ -80,10 +75,10 @@ static Err *add_verdict(Json *claims, const Verdict *verdict) {
         return json_add_integer(claims, "tpmRestartCount", verdict->restart_count);
 }
 
-static Err *add_vsm_claims(Json *claims, Json *vsm_claims) {
-        if (!vsm_claims)
+static Err *add_all(Json *claims, const Json *others) {
+        if (!others)
                 return NULL;
-        json_object_object_foreach(vsm_claims, name, value) {
+        json_object_object_foreach((Json *) others, name, value) {
                 TRY(json_add(claims, name, json_ref(value)));
         }
         return NULL;
@@ -106,8 +101,9 @@ static Err *add_custom(Json *custom, const char *name, Json *steal_value) {
 Err *report_service_claims(const Verdict *verdict, Json **ret) {
         _cleanup_json_ Json *claims = NULL;
         TRY(json_new_object(&claims));
+        TRY(add_all(claims, verdict->claims.claims));
         TRY(add_verdict(claims, verdict));
-        TRY(add_vsm_claims(claims, verdict->vsm_claims));
+        TRY(add_all(claims, verdict->vsm_claims));
         *ret = steal_ptr(&claims);
         return NULL;
 }

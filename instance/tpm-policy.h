@@ -8,18 +8,11 @@
 #include "instance/policy-store.h"
 #include "instance/verify.h"
 
-/* Properties of the policy, with the service's defaults. */
-typedef struct TpmPolicyRules {
-        uint32_t required_pcrs;           /* required_pcr_mask */
-        bool needs_valid_aik;             /* require_valid_aik_cert */
-} TpmPolicyRules;
-/* Errors: POLICY_FAILED, LIMIT_EXCEEDED. */
-Err *tpm_policy_configure(const Policy *policy, TpmPolicyRules *ret) _must_check_;
-
 /* What rules look at. */
 typedef struct TpmPolicyInput {
         const Json *claims;               /* about the verdict, see report_service_claims() */
         const AttestRequest *request;     /* verified */
+        const Json *evidence;             /* what version 1.2 adds, see tpm_claims_make() */
         const char *request_key;          /* JSON, see report_request_key() */
         const char *other_keys;           /* NULL: none */
 } TpmPolicyInput;

@@ -1,12 +1,12 @@
 /* See verify.h. */
 #include "instance/verify.h"
 
-#include "instance/firmware.h"
 #include "maa/attest_tpm.h"
 #include "tcg/aik-certificate.h"
 #include "tcg/eventlog.h"
 #include "tcg/ima.h"
 #include "tcg/quote.h"
+#include "tcg/secure-boot.h"
 #include "tcg/verdict.h"
 
 #define PCR_SECURE_BOOT 7
@@ -15,6 +15,7 @@ void verdict_done(Verdict *verdict) {
         free(verdict->aik_reason);
         verdict->aik_reason = NULL;
         json_unrefp(&verdict->vsm_claims);
+        tpm_claims_done(&verdict->claims);
 }
 
 /* A key that the AIK certifies needs no place in the quote. */
@@ -26,16 +27,6 @@ static Err *expected_extra_data(const AttestRequest *request, Span challenge, By
         TRY(string_copy_span(request->jwk_text, &jwk_text));
         TRY(attest_tpm_qualifying_data(jwk_text, challenge, &digest));
         return bytes_copy(digest_span(&digest), ret);
-}
-
-static Err *check_pcrs_covered(const PcrSelection *selection, uint32_t required_pcrs) {
-        for (size_t i = 0; i < selection->n_banks; i++)
-                if ((selection->banks[i].mask & required_pcrs) == required_pcrs)
-                        return NULL;
-        _cleanup_free_ char *quoted = NULL, *required = NULL;
-        TRY(pcr_selection_to_string(selection, &quoted));
-        TRY(pcr_mask_to_string(required_pcrs, &required));
-        return err_new(ERR_QUOTE_PCR_MISMATCH, "the quote covers %s, but one bank must have all of the PCRs %s", quoted, required);
 }
 
 static Err *check_quote(const AttestRequest *request, Span challenge, const VerifyRules *rules, Verdict *verdict) {
@@ -52,7 +43,7 @@ static Err *check_quote(const AttestRequest *request, Span challenge, const Veri
                          &request->pcrs, &attest));
         verdict->reset_count = attest.reset_count;
         verdict->restart_count = attest.restart_count;
-        return check_pcrs_covered(&attest.selection, rules->required_pcrs);
+        return quote_check_covers(&attest.selection, rules->required_pcrs);
 }
 
 /* The jwk is the key of the public area, and the AIK vouches for that area over the challenge. */
@@ -185,7 +176,7 @@ static Err *check_boot_logs(const AttestRequest *boot, Verdict *verdict) {
                 TRY(err_wrap(check_ima(bytes_span(ima), &boot->pcrs, &ima_replay), "the log of type IMA"));
         verdict_for_pcrs(&boot->pcrs, firmware ? &boot_replay : NULL, ima ? &ima_replay : NULL, verdict->boot_pcrs);
         if (firmware && verdict->boot_pcrs[PCR_SECURE_BOOT] == PCR_REPLAYED)
-                TRY(firmware_secure_boot(bytes_span(firmware), pcr_values_strongest(&boot->pcrs)->alg, &verdict->boot_secure_boot));
+                TRY(secure_boot_measured(bytes_span(firmware), pcr_values_strongest(&boot->pcrs)->alg, &verdict->boot_secure_boot));
         return NULL;
 }
 
@@ -210,7 +201,7 @@ static Err *check_boot_quote(const AttestRequest *request, const VerifyRules *ru
                 return err_new(ERR_EVIDENCE_MALFORMED, "the quote is not from before a hibernation: restartCount %u, the current one has %u",
                                attest.restart_count, verdict->restart_count);
         verdict->boot_restart_count = attest.restart_count;
-        return check_pcrs_covered(&attest.selection, rules->required_pcrs);
+        return quote_check_covers(&attest.selection, rules->required_pcrs);
 }
 
 static Err *check_boot_attestation(const AttestRequest *request, const VerifyRules *rules, Verdict *verdict) {
@@ -241,9 +232,26 @@ static Err *check_logs(const AttestRequest *request, Verdict *verdict) {
         }
         verdict->bank = pcr_values_strongest(&request->pcrs)->alg;
         verdict_for_pcrs(&request->pcrs, boot ? &boot_replay : NULL, ima ? &ima_replay : NULL, verdict->pcrs);
-        if (boot && verdict->pcrs[PCR_SECURE_BOOT] == PCR_REPLAYED)
-                TRY(firmware_secure_boot(bytes_span(boot), verdict->bank, &verdict->secure_boot));
         return NULL;
+}
+
+static Err *collect_logs(const AttestRequest *request, const PcrVerdict *verdicts, TpmClaimsLogs *ret) {
+        *ret = (TpmClaimsLogs) { .pcrs = &request->pcrs, .verdicts = verdicts };
+        TRY(find_log(request, EVIDENCE_LOG_TCG, &ret->boot_log));
+        return find_log(request, EVIDENCE_LOG_IMA, &ret->ima_list);
+}
+
+/* What the service says of evidence that holds. */
+static Err *make_claims(const AttestRequest *request, Verdict *verdict) {
+        TpmClaimsLogs boot;
+        TpmClaimsInput input = { .aik_validated = verdict->aik_validated, .aik_hash = verdict->aik_hash, .has_vbs_report = verdict->vsm_claims != NULL };
+        TRY(collect_logs(request, verdict->pcrs, &input.current));
+        if (request->boot) {
+                TRY(collect_logs(request->boot, verdict->boot_pcrs, &boot));
+                input.boot = &boot;
+        }
+        TRY(tpm_claims_make(&input, &verdict->claims));
+        return json_get_boolean(verdict->claims.claims, "secureBootEnabled", &verdict->secure_boot);
 }
 
 Err *verify_request(const AttestRequest *request, Span challenge, const VerifyRules *rules, Verdict *ret) {
@@ -258,6 +266,7 @@ Err *verify_request(const AttestRequest *request, Span challenge, const VerifyRu
         TRY(err_wrap(check_boot_attestation(request, rules, &verdict), "boot_attestation"));
         if (request->vsm_report.report.size > 0)
                 TRY(vsm_report_verify(&request->vsm_report, request->members_text, request->aik, &verdict.vsm_claims));
+        TRY(make_claims(request, &verdict));
         *ret = verdict;
         verdict = (Verdict) {};
         return NULL;

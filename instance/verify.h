@@ -7,6 +7,7 @@
 #pragma once
 
 #include "instance/message.h"
+#include "maa/tpm-claims.h"
 
 typedef struct VerifyRules {
         uint32_t required_pcrs;          /* at least one quoted bank must have all of these */
@@ -28,6 +29,7 @@ typedef struct Verdict {
         bool boot_secure_boot;           /* as above, of that one */
         uint32_t boot_restart_count;     /* an earlier one than restart_count */
         PcrVerdict boot_pcrs[PCR_COUNT];
+        TpmClaims claims;                /* what the service says of all this */
         Json *vsm_claims;                /* about the VBS report; NULL if there is none */
 } Verdict;
 void verdict_done(Verdict *verdict);

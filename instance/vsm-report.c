@@ -57,7 +57,6 @@ Err *vsm_report_verify(const VsmReport *report, Span signed_text, EVP_PKEY *aik,
         Span bytes = bytes_span(&report->report);
         const char *kind = vsm_report_kind_to_string(report->kind);
         TRY(json_new_object(&claims));
-        TRY(json_add_boolean(claims, "vbsReportPresent", true));
         TRY(json_add_string(claims, "vbsReportKind", kind));
         TRY(json_add_string(claims, "vbsReportSigned", "unverified"));
         Err *err = report->kind == VSM_REPORT_VM ? verify_vm(bytes, signed_text, aik, claims) : verify_enclave(bytes, signed_text, claims);

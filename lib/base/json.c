@@ -487,6 +487,68 @@ Err *json_add_hex(Json *object, const char *member, Span data) {
         return json_add_string(object, member, text);
 }
 
+static int compare_names(const void *a, const void *b) {
+        return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
+static Err *sort_value(const Json *json, unsigned depth, Json **ret);
+
+static Err *sort_object(const Json *json, unsigned depth, Json **ret) {
+        _cleanup_json_ Json *sorted = NULL;
+        _cleanup_free_ const char **names = calloc((size_t) json_object_object_length(json) + 1, sizeof(char *));
+        size_t n = 0;
+        if (!names)
+                return err_oom();
+        json_object_object_foreach((Json *) json, name, unused) {
+                (void) unused;
+                names[n++] = name;
+        }
+        qsort(names, n, sizeof(char *), compare_names);
+        TRY(json_new_object(&sorted));
+        for (size_t i = 0; i < n; i++) {
+                Json *value = json_object_object_get(json, names[i]);
+                if (value)
+                        TRY(sort_value(value, depth + 1, &value));
+                if (json_object_object_add(sorted, names[i], value) < 0) {
+                        json_unref(value);
+                        return err_oom();
+                }
+        }
+        *ret = steal_ptr(&sorted);
+        return NULL;
+}
+
+static Err *sort_array(const Json *json, unsigned depth, Json **ret) {
+        _cleanup_json_ Json *sorted = NULL;
+        TRY(json_new_array(&sorted));
+        for (size_t i = 0; i < json_object_array_length(json); i++) {
+                Json *value = json_object_array_get_idx(json, i);
+                if (value)
+                        TRY(sort_value(value, depth + 1, &value));
+                if (json_object_array_add(sorted, value) < 0) {
+                        json_unref(value);
+                        return err_oom();
+                }
+        }
+        *ret = steal_ptr(&sorted);
+        return NULL;
+}
+
+static Err *sort_value(const Json *json, unsigned depth, Json **ret) {
+        if (depth > JSON_DEPTH_MAX)
+                return err_new(ERR_JSON_LIMIT, "a JSON value is nested more than %d deep", JSON_DEPTH_MAX);
+        if (json_is_object(json))
+                return sort_object(json, depth, ret);
+        if (json_is_array(json))
+                return sort_array(json, depth, ret);
+        *ret = json_ref((Json *) json);
+        return NULL;
+}
+
+Err *json_sort(const Json *json, Json **ret) {
+        return sort_value(json, 0, ret);
+}
+
 static Err *json_print(const Json *json, int flags, char **ret) {
         const char *text = json_object_to_json_string_ext((Json *) json, flags | JSON_C_TO_STRING_NOSLASHESCAPE);
         return text ? string_copy(text, ret) : err_oom();

@@ -57,6 +57,8 @@ Err *json_add_integer(Json *object, const char *member, int64_t value) _must_che
 Err *json_add_boolean(Json *object, const char *member, bool value) _must_check_;
 Err *json_add_base64url(Json *object, const char *member, Span data) _must_check_;
 Err *json_add_hex(Json *object, const char *member, Span data) _must_check_;
+/* A copy whose members are sorted by name, at every depth, as the service sorts what it makes of evidence. Error: JSON_LIMIT beyond JSON_DEPTH_MAX. */
+Err *json_sort(const Json *json, Json **ret) _must_check_;
 /* Minified text without escaped slashes, as the service writes it; free() it. */
 Err *json_to_string(const Json *json, char **ret) _must_check_;
 Err *json_to_string_pretty(const Json *json, char **ret) _must_check_;

@@ -85,8 +85,13 @@ Err *policy_claims_append(PolicyClaims *claims, const PolicyClaim *claim) {
         return NULL;
 }
 
+/* "PCRs are only read-only and thus cannot be used with issue" ("Attestation policy version 1.2"). */
+static bool is_read_only(const char *type, PolicyIssuer issuer) {
+        return issuer == POLICY_ISSUER_SERVICE && string_equal(type, "pcrs");
+}
+
 Err *policy_claims_append_string(PolicyClaims *claims, const char *type, const char *text, PolicyIssuer issuer) {
-        PolicyClaim claim = { .type = (char *) type, .value = { .type = POLICY_TYPE_STRING, .text = (char *) text }, .issuer = issuer };
+        PolicyClaim claim = { .type = (char *) type, .value = { .type = POLICY_TYPE_STRING, .text = (char *) text }, .issuer = issuer, .read_only = is_read_only(type, issuer) };
         return policy_claims_append(claims, &claim);
 }
 

@@ -34,6 +34,7 @@ DEFINE_CLEANUP(PolicyClaims, policy_claims_free)
 
 /* Copies claim, with its type and value, to the end. LIMIT_EXCEEDED names the type. */
 Err *policy_claims_append(PolicyClaims *claims, const PolicyClaim *claim) _must_check_;
+/* The service's own pcrs are read-only. */
 Err *policy_claims_append_string(PolicyClaims *claims, const char *type, const char *text, PolicyIssuer issuer) _must_check_;
 Err *policy_claims_append_integer(PolicyClaims *claims, const char *type, int64_t integer, PolicyIssuer issuer) _must_check_;
 Err *policy_claims_append_boolean(PolicyClaims *claims, const char *type, bool boolean, PolicyIssuer issuer) _must_check_;

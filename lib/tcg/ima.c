@@ -79,6 +79,8 @@ static void take_field(ImaEntry *entry, Span kind, Span field) {
                 entry->file_name = strip_nul(field);
         else if (span_equal_string(kind, "sig"))
                 entry->file_signature = field;
+        else if (span_equal_string(kind, "buf"))
+                entry->buffer = field;
         else
                 return;
         entry->has_fields = true;

@@ -28,6 +28,7 @@ typedef struct ImaEntry {
         Span file_digest;
         Span file_name;          /* without the NUL */
         Span file_signature;
+        Span buffer;             /* of template ima-buf: what is no file (a key, a kernel's version) */
 } ImaEntry;
 
 typedef struct ImaList {

@@ -357,3 +357,13 @@ Err *certify_verify(Span attest, Span tpmt_signature, EVP_PKEY *key, Span qualif
                 return err_new(ERR_KEY_INVALID, "the certification is about a key of another name than the public area has");
         return NULL;
 }
+
+Err *quote_check_covers(const PcrSelection *selection, uint32_t required_pcrs) {
+        for (size_t i = 0; i < selection->n_banks; i++)
+                if ((selection->banks[i].mask & required_pcrs) == required_pcrs)
+                        return NULL;
+        _cleanup_free_ char *quoted = NULL, *required = NULL;
+        TRY(pcr_selection_to_string(selection, &quoted));
+        TRY(pcr_mask_to_string(required_pcrs, &required));
+        return err_new(ERR_QUOTE_PCR_MISMATCH, "the quote covers %s, but one bank must have all of the PCRs %s", quoted, required);
+}

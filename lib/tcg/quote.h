@@ -91,3 +91,5 @@ Err *certify_verify(Span attest, Span tpmt_signature, EVP_PKEY *key, Span qualif
  * that selection == that of values. ret_attest may be NULL. Errors: QUOTE_* as named. */
 Err *quote_verify(Span attest, Span tpmt_signature, EVP_PKEY *key, Span qualifying, const PcrValues *values,
                   TpmAttest *ret_attest) _must_check_;
+/* Does one bank of the selection have all PCRs of the mask? Error: QUOTE_PCR_MISMATCH. */
+Err *quote_check_covers(const PcrSelection *selection, uint32_t required_pcrs) _must_check_;

@@ -1,7 +1,7 @@
-/* See firmware.h. UEFI_VARIABLE_DATA, little endian:
+/* See secure-boot.h. UEFI_VARIABLE_DATA, little endian:
  *
  *     GUID 16 | u64 name length in UTF-16 units | u64 data size | name | data */
-#include "instance/firmware.h"
+#include "tcg/secure-boot.h"
 
 #include "base/reader.h"
 
@@ -40,7 +40,7 @@ static Err *proves_its_data(const EventLogEvent *event, uint16_t alg, bool *ret)
         return NULL;
 }
 
-Err *firmware_secure_boot(Span input, uint16_t alg, bool *ret) {
+Err *secure_boot_measured(Span input, uint16_t alg, bool *ret) {
         _cleanup_(eventlog_freep) EventLog *log = NULL;
         TRY(eventlog_open(input, &log));
         bool found = false, on = false;

@@ -101,6 +101,15 @@ SEEDS = {
     "eventlog": [
         (b"", "eventlog/*.bin"),
     ],
+    "service-events": [
+        (b"\0", "eventlog/*.bin"),
+        (b"\1", "ima/*.bin"),
+        (b"\0", (ROOT / "tests/data/ovmf/boot.log").read_bytes()),
+        (b"\1", (ROOT / "tests/data/ovmf/ima.log").read_bytes()),
+        (b"\2", b"\x01\x00\x01\x40\x09\0\0\0" b"\x01\x00\x04\x00\x01\0\0\0\0"),
+        (b"\2", b"\x20\x00\x05\x00\x14\0\0\0" b"\1\0\0\0\0\x08\0\0\1\0\0\0\3\0\0\0e123"),
+        (b"\2", b"\x31\x00\x05\x00\x26\0\0\0" b"\6\0\0\0\x0e\0\0\0\1\0\2\0\2\0\1\0" b"N\0\1E" b"\2\0\0\0\x0c\x80\0\0\2\0P\0dg"),
+    ],
     "userspace-log": [
         (b"", b'\x1e{"pcr":11,"digests":[{"hashAlg":"sha256","digest":"' + b"00" * 32 + b'"}],"content_type":"systemd","content":{"string":"enter-initrd"}}\n'),
         (b"", b'\x1e{"nv_index":1,"digests":[],"content":{"eventType":"phase"}}\n' * 2),

@@ -5,9 +5,9 @@
 #include <time.h>
 
 #include "instance/ca.h"
-#include "instance/firmware.h"
 #include "instance/report.h"
 #include "instance/verify.h"
+#include "tcg/secure-boot.h"
 
 static const uint8_t challenge_bytes[16] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16 };
 static EVP_PKEY *other_key;
@@ -440,7 +440,7 @@ static void test_verify_aik_certificate_situations(void **state) {
 
 /* What the variable holds was read out of the files by a search for its GUID and name. Where the event's digest is not that of its data,
  * the data does not count. */
-static void test_firmware_secure_boot_on_real_logs(void **state) {
+static void test_secure_boot_measured_on_real_logs(void **state) {
         static const struct {
                 const char *file;
                 uint16_t alg;
@@ -461,7 +461,7 @@ static void test_firmware_secure_boot_on_real_logs(void **state) {
                 bool on;
                 assert_ok(string_format(&name, "eventlog/%s", logs[i].file));
                 _cleanup_bytes_ Bytes log = vector_read(name);
-                assert_ok(firmware_secure_boot(bytes_span(&log), logs[i].alg, &on));
+                assert_ok(secure_boot_measured(bytes_span(&log), logs[i].alg, &on));
                 if (on != logs[i].on)
                         fail_msg("%s", logs[i].file);
         }
@@ -487,7 +487,7 @@ int main(void) {
                 cmocka_unit_test(test_report_keys_show_the_policy_object),
                 cmocka_unit_test(test_verify_required_mask_is_an_option),
                 cmocka_unit_test(test_verify_aik_certificate_situations),
-                cmocka_unit_test(test_firmware_secure_boot_on_real_logs),
+                cmocka_unit_test(test_secure_boot_measured_on_real_logs),
         };
         return cmocka_run_group_tests(tests, make_keys, NULL);
 }

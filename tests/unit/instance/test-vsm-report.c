@@ -175,7 +175,8 @@ static void test_verify_enclave_report_of_this_request_becomes_claims(void **sta
         make_maker(&maker, false);
         wrong = (struct Wrong) {};
         _cleanup_free_ char *claims = claims_of(&maker);
-        assert_has(claims, "\"vbsReportPresent\":true,\"vbsReportKind\":\"enclave\",\"vbsReportSigned\":\"unverified\"");
+        assert_has(claims, "\"vbsReportPresent\":true");
+        assert_has(claims, "\"vbsReportKind\":\"enclave\",\"vbsReportSigned\":\"unverified\"");
         /* printf 'A%.0s' {1..32} | basenc --base64url, and so on */
         assert_has(claims, "\"enclaveAuthorId\":\"QUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE\"");
         assert_has(claims, "\"enclaveImageId\":\"SUlJSUlJSUlJSUlJSUlJSQ\"");
@@ -194,7 +195,8 @@ static void test_verify_paravisor_report_of_this_machine_becomes_claims(void **s
                 make_maker(&maker, true);
                 wrong = (struct Wrong) { .tee = tees[i].tee };
                 _cleanup_free_ char *claims = claims_of(&maker);
-                assert_has(claims, "\"vbsReportPresent\":true,\"vbsReportKind\":\"vm\",\"vbsReportSigned\":\"unverified\"");
+                assert_has(claims, "\"vbsReportPresent\":true");
+                assert_has(claims, "\"vbsReportKind\":\"vm\",\"vbsReportSigned\":\"unverified\"");
                 assert_has(claims, tees[i].claim);
                 assert_has(claims, "\"vmConfiguration\":{\"secure-boot\":true,\"vmUniqueId\":\"A0B1\"}");
                 maker_done(&maker);
@@ -205,7 +207,8 @@ static void test_verify_basic_request_has_no_claims_about_a_report(void **state)
         Maker maker;
         maker_init(&maker, SPAN_OF(challenge_bytes), "context");
         _cleanup_free_ char *claims = claims_of(&maker);
-        assert_null(strstr(claims, "vbsReport"));
+        assert_has(claims, "\"vbsReportPresent\":false");
+        assert_null(strstr(claims, "vbsReportKind"));
         maker_done(&maker);
 }
 
