@@ -16,7 +16,7 @@ static const CliVerb verbs[] = {
         { "eventlog", verb_eventlog, "[--json] [--pcr LIST] [--running] FILE", "Show a firmware event log and the PCR values that it replays to" },
         { "ima", verb_ima, "[--json] [--bank BANK] FILE", "Show what an IMA measurement list replays to" },
         { "evidence", verb_evidence, "decode FILE | collect -o FILE | replay FILE", "Show a piece of evidence, collect all of it, verify what was collected" },
-        { "policy", verb_policy, "check FILE | eval FILE --claims FILE | get|set|reset|hash [OPTIONS]",
+        { "policy", verb_policy, "check FILE | eval FILE --evidence BUNDLE | get|set|reset|hash [OPTIONS]",
           "Check a policy's text, evaluate it over claims, get or set that of an instance" },
         { "policy-cert", verb_policy_cert, "list | add FILE | remove FILE [--key FILE --cert FILE] [OPTIONS]",
           "The certificates of those who may set the policies of an isolated instance" },

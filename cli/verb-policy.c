@@ -4,6 +4,7 @@
 
 #include "cli/cli.h"
 #include "cli/log-input.h"
+#include "cli/policy-evidence.h"
 #include "cli/policy-service.h"
 #include "policy/policy-eval.h"
 
@@ -11,8 +12,12 @@
 
 static const char help_text[] =
         "  check FILE                  parse a policy (versions 1.0, 1.1, 1.2) and name line and column of what is not allowed\n"
-        "  eval FILE --claims FILE     evaluate it over claims; says which rules act and what comes out\n"
-        "  --claims FILE               with eval: claims of the service, a JSON object\n"
+        "  eval FILE --evidence BUNDLE evaluate it over the claims that evidence yields; says which rules act and what comes out\n"
+        "  eval FILE --claims FILE     evaluate it over claims at hand\n"
+        "  --evidence BUNDLE           with eval: a file of attestctl evidence collect\n"
+        "  --trust-anchors PEM         with --evidence: who may certify attestation keys; without, none is valid\n"
+        "  --show-claims               with eval: show the incoming claims, too\n"
+        "  --claims FILE               with eval: claims of the service, a JSON object; with --evidence, further ones\n"
         "  --custom-claims FILE        with eval: claims of the client, a JSON object as well\n"
         "  --json                      as a JSON object\n"
         "  FILE                        the policy's text; - for standard input, as with the others\n\n"
@@ -20,6 +25,8 @@ static const char help_text[] =
 
 typedef struct EvalOptions {
         const char *policy, *claims, *custom_claims;
+        PolicyEvidence evidence;
+        bool show_claims;
 } EvalOptions;
 
 static Err *show_json(const Policy *policy, const char *version) {
@@ -85,9 +92,10 @@ static Err *trace_to_json(const PolicyOutcome *outcome, Json **ret) {
         return NULL;
 }
 
-static Err *show_outcome_json(const PolicyOutcome *outcome) {
+/* incoming NULL: not asked for. */
+static Err *show_outcome_json(const PolicyOutcome *outcome, const PolicyClaims *incoming) {
         _cleanup_json_ Json *json = NULL;
-        Json *claims, *properties, *rules;
+        Json *claims, *properties, *rules, *incoming_json;
         TRY(json_new_object(&json));
         TRY(json_add_boolean(json, "permitted", outcome->permitted));
         TRY(json_add_boolean(json, "denied", outcome->denied));
@@ -97,6 +105,10 @@ static Err *show_outcome_json(const PolicyOutcome *outcome) {
         TRY(json_add(json, "properties", properties));
         TRY(trace_to_json(outcome, &rules));
         TRY(json_add(json, "rules", rules));
+        if (incoming) {
+                TRY(policy_claims_to_json(incoming, &incoming_json));
+                TRY(json_add(json, "incoming", incoming_json));
+        }
         return cli_print_json(json);
 }
 
@@ -129,7 +141,9 @@ static Err *print_claims(const char *what, const PolicyClaims *claims) {
         return NULL;
 }
 
-static Err *show_outcome(const PolicyOutcome *outcome) {
+static Err *show_outcome(const PolicyOutcome *outcome, const PolicyClaims *incoming) {
+        if (incoming)
+                TRY(print_claims("incoming", incoming));
         for (size_t i = 0; i < outcome->n_trace; i++)
                 print_trace(&outcome->trace[i]);
         printf("%s\n", outcome->permitted ? "permitted" : outcome->denied ? "denied" : "not permitted: no rule permits");
@@ -143,30 +157,37 @@ static Err *evaluate(const EvalOptions *options, bool *ret_permitted) {
         _cleanup_(policy_outcome_freep) PolicyOutcome *outcome = NULL;
         TRY(load(options->policy, &policy));
         TRY(policy_claims_new(&claims));
+        if (options->evidence.bundle)
+                TRY(policy_evidence_add_claims(&options->evidence, policy, claims));
         if (options->claims)
                 TRY(add_claims(options->claims, POLICY_ISSUER_SERVICE, claims));
         if (options->custom_claims)
                 TRY(add_claims(options->custom_claims, POLICY_ISSUER_CUSTOM, claims));
         TRY(err_wrap(policy_evaluate(policy, claims, &outcome), "%s", options->policy));
         *ret_permitted = outcome->permitted;
-        return cli_is_json() ? show_outcome_json(outcome) : show_outcome(outcome);
+        return cli_is_json() ? show_outcome_json(outcome, options->show_claims ? claims : NULL) : show_outcome(outcome, options->show_claims ? claims : NULL);
 }
 
 static int eval(const EvalOptions *options) {
         bool permitted = false;
-        if (!options->claims && !options->custom_claims)
-                return cli_usage_error("policy", "eval needs claims: --claims FILE");
+        if (!options->claims && !options->custom_claims && !options->evidence.bundle)
+                return cli_usage_error("policy", "eval needs claims: --evidence BUNDLE, or --claims FILE");
+        if (options->evidence.trust_anchors && !options->evidence.bundle)
+                return cli_usage_error("policy", "--trust-anchors is for --evidence");
         Err *err = evaluate(options, &permitted);
         return err ? cli_fail(err) : permitted ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 int verb_policy(int argc, char **argv) {
-        enum { OPTION_JSON = 256, OPTION_CLAIMS, OPTION_CUSTOM_CLAIMS };
+        enum { OPTION_JSON = 256, OPTION_CLAIMS, OPTION_CUSTOM_CLAIMS, OPTION_EVIDENCE, OPTION_TRUST_ANCHORS, OPTION_SHOW_CLAIMS };
         static const struct option table[] = {
                 { "help", no_argument, NULL, 'h' },
                 { "json", no_argument, NULL, OPTION_JSON },
                 { "claims", required_argument, NULL, OPTION_CLAIMS },
                 { "custom-claims", required_argument, NULL, OPTION_CUSTOM_CLAIMS },
+                { "evidence", required_argument, NULL, OPTION_EVIDENCE },
+                { "trust-anchors", required_argument, NULL, OPTION_TRUST_ANCHORS },
+                { "show-claims", no_argument, NULL, OPTION_SHOW_CLAIMS },
                 {},
         };
         EvalOptions options = {};
@@ -189,6 +210,15 @@ int verb_policy(int argc, char **argv) {
                 case OPTION_CUSTOM_CLAIMS:
                         options.custom_claims = optarg;
                         break;
+                case OPTION_EVIDENCE:
+                        options.evidence.bundle = optarg;
+                        break;
+                case OPTION_TRUST_ANCHORS:
+                        options.evidence.trust_anchors = optarg;
+                        break;
+                case OPTION_SHOW_CLAIMS:
+                        options.show_claims = true;
+                        break;
                 default:
                         return EXIT_USAGE;
                 }
@@ -202,8 +232,8 @@ int verb_policy(int argc, char **argv) {
         options.policy = argv[optind + 1];
         if (string_equal(what, "eval"))
                 return eval(&options);
-        if (options.claims || options.custom_claims)
-                return cli_usage_error("policy", "claims are for eval alone");
+        if (options.claims || options.custom_claims || options.evidence.bundle || options.evidence.trust_anchors || options.show_claims)
+                return cli_usage_error("policy", "claims and evidence are for eval alone");
         Err *err = check(options.policy);
         return err ? cli_fail(err) : EXIT_SUCCESS;
 }

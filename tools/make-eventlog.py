@@ -168,6 +168,40 @@ def ima_list(measurements, entries):
     return bytes(out)
 
 
+def take(data, offset, form):
+    values = struct.unpack_from("<" + form, data, offset)
+    return (*values, offset + struct.calcsize("<" + form))
+
+
+def replay_boot_log(measurements, data):
+    """A recorded log: PFP 1.06 §10.2, crypto-agile alone."""
+    names = {number: bank for bank, (number, _) in BANKS.items()}
+    size, offset = take(data, 28, "I")
+    offset += size
+    while offset < len(data):
+        pcr, kind, n, offset = take(data, offset, "III")
+        digests = {}
+        for _ in range(n):
+            number, offset = take(data, offset, "H")
+            bank = names[number]
+            digests[bank] = data[offset:offset + BANKS[bank][1]]
+            offset += BANKS[bank][1]
+        size, offset = take(data, offset, "I")
+        offset += size
+        if kind != EV_NO_ACTION:
+            measurements.extend(pcr, digests)
+
+
+def replay_ima_list(measurements, data):
+    """A recorded list of Linux 5.8 or newer, with SHA-1 for template digest and no violations."""
+    offset = 0
+    while offset < len(data):
+        pcr, _, size, offset = take(data, offset, "I20sI")
+        size, offset = take(data, offset + size, "I")
+        measurements.extend(pcr, measurements.hash(data[offset:offset + size]))
+        offset += size
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--boot-log", metavar="FILE", required=True, help="write the firmware log there")
@@ -176,6 +210,7 @@ def parse_arguments():
     parser.add_argument("--banks", default="sha1,sha256", help="default: %(default)s")
     parser.add_argument("--secure-boot", choices=("on", "off"), default="on")
     parser.add_argument("--ima-entries", type=int, default=20, metavar="N", help="entries behind boot_aggregate (default: %(default)s)")
+    parser.add_argument("--machine", metavar="DIR", help="no invented machine: that of boot.log and ima.log in DIR, which are copied")
     arguments = parser.parse_args()
     arguments.banks = arguments.banks.split(",")
     for bank in arguments.banks:
@@ -187,12 +222,17 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     measurements = Measurements(arguments.banks)
-    log = BootLog(measurements)
-    firmware_stage(log, arguments.secure_boot == "on")
-    loader_stage(log, arguments.secure_boot == "on")
-    ima = ima_list(measurements, arguments.ima_entries)
+    if arguments.machine:
+        boot, ima = (open(f"{arguments.machine}/{name}", "rb").read() for name in ("boot.log", "ima.log"))
+        replay_boot_log(measurements, boot)
+        replay_ima_list(measurements, ima)
+    else:
+        log = BootLog(measurements)
+        firmware_stage(log, arguments.secure_boot == "on")
+        loader_stage(log, arguments.secure_boot == "on")
+        boot, ima = log.data, ima_list(measurements, arguments.ima_entries)
     with open(arguments.boot_log, "wb") as file:
-        file.write(log.data)
+        file.write(boot)
     with open(arguments.ima_log, "wb") as file:
         file.write(ima)
     with open(arguments.extends, "w") as file:
