@@ -214,6 +214,35 @@ def test_sample_with_golden_pcrs_of_another_machine_does_not_permit():
     assert result["permitted"] is False and result["denied"] is False and result["claims"] == {}, result
 
 
+def test_samples_over_the_events_of_a_recorded_token():
+    """A Windows machine, as the real service decoded its log. What the samples have to issue is read from the events by hand, the list of files by Python."""
+    path = os.path.join(POLICIES, "../maa/tpm/report_boot-root.events.json")
+    if not os.path.exists(path):
+        raise bed.Skip("the vectors have no maa/tpm/report_boot-root.events.json")
+    with open(path) as file:
+        events = json.load(file)
+    boundaries = [event["ProcessedData"]["EVENT_TRUSTBOUNDARY"] for event in events["Events"]
+                  if event.get("EventTypeString") == "EV_EVENT_TAG" and "EVENT_TRUSTBOUNDARY" in event["ProcessedData"]]
+    files = [module["EVENT_FILEPATH"] for boundary in boundaries for module in boundary.get("EVENT_LOADEDMODULE_AGGREGATION", []) if "EVENT_FILEPATH" in module]
+    facts = {"aikValidated": True, "secureBootEnabled": True, "bootDebuggingDisabled": True, "notSafeMode": True, "notWinPE": True, "vbsEnabled": True}
+    expected = {
+        "tpm-attestation-concepts-0": {"PlatformAttested": True},
+        "tpm-attestation-concepts-1": {"hvciEnabled": True, "MaliciousDriverLoaded": True},
+        "tpm-attestation-sample-policies-0": {"PlatformAttested": True},
+        "tpm-attestation-sample-policies-3": {"drtmMleValid": False},
+        "tpm-attestation-sample-policies-5": {"outputEvents": json.dumps(events, separators=(",", ":"))},
+        "tpm-attestation-sample-policies-6": {"secureBootEnabled": True, "bootDebuggingDisabled": False, "vbsEnabled": [True, True], "drtmMleValid": False},
+        "tpm-attestation-sample-policies-8": {"alldriverloads": json.dumps(files, separators=(",", ":")), "DriverLoadPolicy": "null"},
+        "policy-version-1-0-0": {"PlatformAttested": True},
+        "policy-version-1-1-0": {"PlatformAttested": True},
+    }
+    with open(os.path.join(BED, "recorded.json"), "w") as file:
+        json.dump(facts | {"events": events}, file)
+    for name, claims in expected.items():
+        _, out, _ = attestctl("policy", "eval", os.path.join(POLICIES, name + ".txt"), "--claims", os.path.join(BED, "recorded.json"), "--json", check=0)
+        assert json.loads(out)["claims"] == claims, (name, str(json.loads(out)["claims"])[:300])
+
+
 # After the documentation's sample for Linux and IMA, with claims that a policy can carry (its lists of objects cannot be claims).
 LINUX = """version=1.2;
 configurationrules { };
