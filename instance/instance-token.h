@@ -7,9 +7,6 @@
 #include "instance/identity.h"
 #include "base/json.h"
 
-/* A copy with the members of every object in alphabetical order. */
-Err *json_sorted_copy(const Json *json, Json **ret) _must_check_;
-
 /* The steps of a token: claims get exp, iat, iss and nbf (lifetime in seconds); a header {alg,jku,kid,typ}; both become text in order, and are signed
  * with key (RS256), or not at all where it is NULL. */
 Err *instance_token_add_times(const Identity *identity, Json *claims, int64_t now_sec, uint64_t lifetime_sec) _must_check_;

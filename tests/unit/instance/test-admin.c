@@ -7,12 +7,12 @@
 #include "jose/jws.h"
 #include "jose/x509.h"
 
-static void test_json_sorted_copy_sorts_every_object_and_no_array(void **state) {
+static void test_json_sort_sorts_every_object_and_no_array(void **state) {
         static const char text[] = "{\"b\":{\"z\":null,\"a\":[{\"y\":1,\"x\":2.50},3,1]},\"B\":true,\"a-b\":\"s\",\"a\":{}}";
         _cleanup_json_ Json *json = NULL, *sorted = NULL;
         _cleanup_free_ char *got = NULL;
         assert_ok(json_parse(span_from_string(text), "text", &json));
-        assert_ok(json_sorted_copy(json, &sorted));
+        assert_ok(json_sort(json, &sorted));
         assert_ok(json_to_string(sorted, &got));
         assert_string_equal(got, "{\"B\":true,\"a\":{},\"a-b\":\"s\",\"b\":{\"a\":[{\"x\":2.50,\"y\":1},3,1],\"z\":null}}");
 }
@@ -68,7 +68,7 @@ static void test_policy_signers_have_a_limit_and_never_lose_the_last(void **stat
 
 int main(void) {
         const struct CMUnitTest tests[] = {
-                cmocka_unit_test(test_json_sorted_copy_sorts_every_object_and_no_array),
+                cmocka_unit_test(test_json_sort_sorts_every_object_and_no_array),
                 cmocka_unit_test(test_instance_token_sign_unsigned_has_the_form_of_a_recorded_one),
                 cmocka_unit_test(test_policy_signers_have_a_limit_and_never_lose_the_last),
         };
