@@ -6,6 +6,7 @@
 #include "base/writer.h"
 #include "instance/admin.h"
 #include "instance/attest.h"
+#include "instance/azure-guest.h"
 #include "instance/enclave.h"
 #include "instance/enrolment.h"
 #include "instance/instance-token.h"
@@ -112,12 +113,16 @@ Err *service_reply_not_found(ServiceReply *reply, const ServiceRequest *request)
         return service_reply_error(reply, 404, "NotFound", err_new(ERR_REQUEST_INVALID, "there is nothing at %.256s", request->path));
 }
 
-Err *service_reply_token(Service *service, ServiceReply *reply, Json *claims, const ServiceTokenRules *rules) {
-        _cleanup_free_ char *token = NULL, *text = NULL;
+Err *service_make_token(Service *service, Json *claims, const ServiceTokenRules *rules, char **ret) {
         EVP_PKEY *key = rules->is_signed ? service->identity->instance.key : NULL;
         Forgery forgery = key ? fault_take_forgery(&service->faults, FAULT_AT_OTHER) : FORGERY_NONE;
         TRY(instance_token_add_times(service->identity, claims, rules->now_sec, rules->lifetime_sec));
-        TRY(forge_instance_token(&service->forger, forgery, service->identity, claims, key, &token));
+        return forge_instance_token(&service->forger, forgery, service->identity, claims, key, ret);
+}
+
+Err *service_reply_token(Service *service, ServiceReply *reply, Json *claims, const ServiceTokenRules *rules) {
+        _cleanup_free_ char *token = NULL, *text = NULL;
+        TRY(service_make_token(service, claims, rules, &token));
         TRY(string_format(&text, "{\"token\":\"%s\"}", token));
         bytes_done(&reply->body);
         return bytes_copy(span_from_string(text), &reply->body);
@@ -260,6 +265,8 @@ static Err *route(Service *service, const ServiceRequest *request, ServiceReply 
                 return admin_handle(service, request, reply);
         if (enclave_is_responsible(request->path, &type))
                 return enclave_handle(service, request, type, reply);
+        if (azure_guest_is_responsible(request->path))
+                return azure_guest_handle(service, request, reply);
         if (strcasecmp(request->path, "/attest/Tpm") != 0)
                 return service_reply_not_found(reply, request);
         if (!string_equal(request->method, "POST"))

@@ -106,7 +106,9 @@ void service_reply_done(ServiceReply *reply);
 Err *service_handle(Service *service, const ServiceRequest *request, ServiceReply *ret) _must_check_;
 /* Somebody sent Expect: 100-continue and waits. How long (0: not at all), and whether he is refused instead; both are faults. */
 uint64_t service_continue_latency(Service *service, const ServiceRequest *request, bool *ret_refused);
-/* {"token":"…"} of claims (instance-token.h), forged if a fault says so. Unsigned: for draft policies. */
+/* A token of claims (instance-token.h), forged if a fault says so. Unsigned: for draft policies. */
+Err *service_make_token(Service *service, Json *claims, const ServiceTokenRules *rules, char **ret) _must_check_;
+/* The same as the reply {"token":"…"}. */
 Err *service_reply_token(Service *service, ServiceReply *reply, Json *claims, const ServiceTokenRules *rules) _must_check_;
 /* An error in the service's form: {"error":{"code","message","innererror":{the same}}}; takes error. */
 Err *service_reply_error(ServiceReply *reply, unsigned status, const char *code, Err *steal_error) _must_check_;
