@@ -435,3 +435,19 @@ Err *collector_keep_boot_attestation(Collector *collector, BootAttestationState 
         *ret_state = boot_attestation_state_from_string(state);
         return NULL;
 }
+
+Err *collector_collect_guest(Collector *collector, Evidence **ret) {
+        _cleanup_(message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+        TRY(new_call(collector, "CollectGuest", &call));
+        TRY(call_made("CollectGuest", sd_bus_message_append(call, "a{sv}", 0)));
+        TRY(call_blocking(collector, call, COLLECTOR_INFO_USEC, &reply));
+        return collector_quote_reply(reply, ret);
+}
+
+Err *collector_decrypt_guest(Collector *collector, Span ciphertext, Bytes *ret_plaintext) {
+        _cleanup_(message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+        TRY(new_call_with_data(collector, "DecryptGuest", ciphertext, &call));
+        TRY(call_blocking(collector, call, COLLECTOR_INFO_USEC, &reply));
+        TRY(check_reply(reply));
+        return read_bytes_reply(reply, "plaintext", ret_plaintext);
+}

@@ -20,6 +20,9 @@
  *         before an earlier hibernation of this boot stays
  *     Sign(ay digest (SHA-256), a{sv} options) → ay signature: RSASSA-PSS with a salt of 32 bytes, by the request key of RequestKey=tpm and no other
  *     GetVbsReport(ay user_data (64 bytes), a{sv} options) → s kind ("enclave", "vm"), ay report: from whoever VbsReport= names
+ *     CollectGuest(a{sv} options) → a{sv}: as Quote, for attest/AzureGuest: PCRs 0-7 of the bank sha256, empty qualifying data, the firmware's log alone, and request-key: a
+ *         key that decrypts while those PCRs stay as they are, certified over nothing
+ *     DecryptGuest(ay ciphertext (RSAES-PKCS1-v1_5), a{sv} options) → ay plaintext: with that key
  *     GetEndorsementKey(a{sv} options) → a{sv}: ek-public ay (TPMT_PUBLIC), ek-certificate ay (DER, empty if there is none), ek-origin s,
  *         ek-chain ay (DER of intermediate authorities from NV, one behind the other), ek-notice s (why NV's are left out; else empty). Option: algorithm s
  *         ("auto", "rsa", "ecc")
@@ -90,6 +93,9 @@ Err *collector_quote(Collector *collector, Span qualifying_data, Span certify, E
 Err *collector_keep_boot_attestation(Collector *collector, BootAttestationState *ret_state) _must_check_;
 Err *collector_sign(Collector *collector, Span digest, Bytes *ret_signature) _must_check_;
 Err *collector_report(Collector *collector, Span user_data, VsmReportKind *ret_kind, Bytes *ret_report) _must_check_;
+/* For attest/AzureGuest: evidence whose request key is what the answer is encrypted to; and what the TPM makes of that. The plaintext is a secret. */
+Err *collector_collect_guest(Collector *collector, Evidence **ret) _must_check_;
+Err *collector_decrypt_guest(Collector *collector, Span ciphertext, Bytes *ret_plaintext) _must_check_;
 Err *collector_get_endorsement_key(Collector *collector, const char *algorithm, CollectorEndorsement *ret) _must_check_;
 Err *collector_activate_credential(Collector *collector, Span id_object, Span encrypted_secret, Bytes *ret_secret) _must_check_;
 Err *collector_store_aik_certificate(Collector *collector, Span der) _must_check_;

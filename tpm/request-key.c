@@ -43,7 +43,7 @@ void request_key_done(RequestKey *key) {
         freep(&key->notice);
 }
 
-static Err *read_public(TpmContext *context, ESYS_TR object, Bytes *ret) {
+Err *key_read_public(TpmContext *context, ESYS_TR object, Bytes *ret) {
         _cleanup_free_ TPM2B_PUBLIC *public = NULL;
         _cleanup_bytes_ Bytes area = {};
         size_t size = 0;
@@ -58,7 +58,7 @@ static Err *read_public(TpmContext *context, ESYS_TR object, Bytes *ret) {
 
 Err *request_key_load(RequestKey *key, TpmContext *context, TpmObject *ret_object, Bytes *ret_public) {
         TRY(wrapped_key_obtain(&kind, key->path, context, ret_object, &key->notice));
-        return err_wrap(read_public(context, ret_object->handle, ret_public), "reading the request key");
+        return err_wrap(key_read_public(context, ret_object->handle, ret_public), "reading the request key");
 }
 
 Err *request_key_prepare(RequestKey *key, TpmContext *context) {
@@ -166,7 +166,7 @@ static Err *collect_other(TpmContext *context, uint32_t handle, bool is_plain, E
                 return err_new(ERR_TPM_KEY_MISSING, "the TPM has no key there");
         TRY(TPM_CALL(context, "looking up the key",
                      Esys_TR_FromTPMPublic(context->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &object.handle)));
-        TRY(read_public(context, object.handle, &public));
+        TRY(key_read_public(context, object.handle, &public));
         if (!is_plain)
                 return key_certify(context, aik, aik_public, object.handle, bytes_span(&public), qualifying, ret);
         ret->public = bytes_steal(&public);
