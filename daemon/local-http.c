@@ -1,6 +1,11 @@
 /* See local-http.h. libmicrohttpd has one daemon for each listening socket, without threads: its epoll descriptor and its timeout are sources of the event
  * loop. A client has LOCAL_HTTP_IDLE_SEC to bring a whole request, and again to take the answer, however slowly it trickles. While a request waits for an
- * attestation its connection is suspended, and libmicrohttpd does not look at it: a watch of our own sees the client go and cancels the work. */
+ * attestation its connection is suspended, and libmicrohttpd does not look at it: a watch of our own sees the client go and cancels the work.
+ *
+ * Who is answered before his body was read is still sending it. libmicrohttpd closes such a connection behind the answer; then a client's next write fails, and one
+ * that does not look for an answer in between never sees it (curl with "Expect:" ends with EPIPE now and then, a plain write loop always). So the connection
+ * lingers: nothing more is sent, what comes is read and forgotten, until the client has read the answer and closes, or LOCAL_HTTP_IDLE_SEC are over. It
+ * counts as a client meanwhile. */
 #include "daemon/local-http.h"
 
 #include <errno.h>
@@ -21,6 +26,7 @@
 #define MHD_CONNECTIONS_MAX (LOCAL_HTTP_CLIENTS_MAX + 16)
 #define BODY_READ_MAX (16ull * LOCAL_HTTP_BODY_MAX)
 #define CONNECTION_MEMORY (32u << 10)     /* request line, headers and a piece of the body */
+#define LINGER_PIECE (64u << 10)          /* read at once, before others get their turn */
 
 struct LocalListener {
         LocalHttp *http;
@@ -36,6 +42,9 @@ struct LocalClient {
         bool has_caller;
         sd_event_source *deadline;
         LocalExchange *exchange;
+        bool has_early_answer;            /* its body was not read */
+        int linger_fd;                    /* of the connection that libmicrohttpd has closed, our own; -1: it has not */
+        sd_event_source *linger;
         LocalClient *next;
 };
 
@@ -177,7 +186,10 @@ static enum MHD_Result exchange_begin(LocalExchange *x, const char *method) {
                         answer_too_large(x);
         }
         bool at_once = size > BODY_READ_MAX || request_header(x, "Expect");
-        return x->answer.status != 0 && at_once ? exchange_answer(x) : MHD_YES;
+        if (x->answer.status == 0 || !at_once)
+                return MHD_YES;
+        x->client->has_early_answer = true;
+        return exchange_answer(x);
 }
 
 /* false: enough of it. */
@@ -257,12 +269,6 @@ static void on_completed(void *userdata, struct MHD_Connection *connection, void
 
 /* ---- clients ---- */
 
-static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
-        LocalClient *client = userdata;
-        shutdown(client->fd, SHUT_RDWR); /* libmicrohttpd sees the end and closes */
-        return 0;
-}
-
 static size_t clients_of_user(const LocalHttp *http, const LocalClient *like) {
         size_t n = 0;
         for (const LocalClient *client = http->clients; client; client = client->next)
@@ -283,18 +289,51 @@ static LocalClient *client_free(LocalClient *client) {
         if (client->exchange)
                 client->exchange->client = NULL;
         sd_event_source_disable_unref(client->deadline);
+        sd_event_source_disable_unref(client->linger);
+        fd_closep(&client->linger_fd);
         caller_done(&client->caller);
         free(client);
         return NULL;
 }
 DEFINE_CLEANUP(LocalClient, client_free)
 
+static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
+        LocalClient *client = userdata;
+        if (client->linger_fd >= 0)
+                client_free(client);
+        else
+                shutdown(client->fd, SHUT_RDWR); /* libmicrohttpd sees the end and closes */
+        return 0;
+}
+
+static int on_linger(sd_event_source *source, int fd, uint32_t events, void *userdata) {
+        uint8_t forgotten[LINGER_PIECE];
+        ssize_t n = recv(fd, forgotten, sizeof(forgotten), MSG_DONTWAIT);
+        if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
+                client_free(userdata);
+        return 0;
+}
+
+/* The connection is about to be closed, and the client goes with it, or lingers. */
+static void client_leave(LocalClient *steal_client) {
+        _cleanup_(client_freep) LocalClient *client = steal_client;
+        if (!client || !client->has_early_answer)
+                return;
+        client->linger_fd = fcntl(client->fd, F_DUPFD_CLOEXEC, 3);
+        if (client->linger_fd < 0 || shutdown(client->linger_fd, SHUT_WR) < 0)
+                return;
+        if (sd_event_add_io(manager_event(client->listener->http->manager), &client->linger, client->linger_fd, EPOLLIN, on_linger, client) < 0)
+                return;
+        client_arm_deadline(client);
+        steal_ptr(&client);
+}
+
 static Err *client_new(LocalListener *listener, int fd, LocalClient **ret) {
         _cleanup_(client_freep) LocalClient *client = calloc(1, sizeof(LocalClient));
         LocalHttp *http = listener->http;
         if (!client)
                 return err_oom();
-        *client = (LocalClient) { .listener = listener, .fd = fd };
+        *client = (LocalClient) { .listener = listener, .fd = fd, .linger_fd = -1 };
         Err *err = caller_from_socket(fd, &client->caller);
         client->has_caller = !err;
         if (err_code(err) == ERR_ACCESS_DENIED) /* TCP */
@@ -331,7 +370,8 @@ static void connection_refuse(int fd, Err *steal_err) {
 
 static void on_connection(void *userdata, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode what) {
         if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
-                *context = client_free(*context);
+                client_leave(*context);
+                *context = NULL;
                 return;
         }
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -479,6 +519,8 @@ LocalHttp *local_http_free(LocalHttp *http) {
                 sd_event_source_disable_unref(listener->timer);
                 MHD_stop_daemon(listener->daemon);
         }
+        while (http->clients)             /* those that linger */
+                client_free(http->clients);
         free(http->own_path);
         free(http);
         return NULL;

@@ -503,6 +503,35 @@ def test_http_body_that_nobody_wants_is_not_sent():
     os.unlink(large)
 
 
+def test_http_refusal_reaches_a_client_that_reads_nothing_before_it_has_sent_all():
+    """Most HTTP clients write the whole body first. Afterwards the daemon has forgotten them."""
+    head = b"POST /v1/validate HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n%s\r\n"
+    size = 64 << 20
+    for more in (b"", b"Expect: 100-continue\r\n"):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(20)
+            client.connect(os.environ["ATTESTD_SOCKET"])
+            client.sendall(head % (size, more))
+            for _ in range(size >> 16):
+                client.sendall(bytes(1 << 16))
+            text = b""
+            while piece := client.recv(65536):
+                text += piece
+        assert text.startswith(b"HTTP/1.1 413 ") and b"1048576" in text, (more, text[:300])
+    descriptors = f"/proc/{os.environ['ATTESTD_PID']}/fd"
+    before = len(os.listdir(descriptors))
+    clients = [socket.socket(socket.AF_UNIX) for _ in range(20)]
+    for client in clients:
+        client.settimeout(20)
+        client.connect(os.environ["ATTESTD_SOCKET"])
+        client.sendall(head % (size, b""))
+        assert client.recv(12) == b"HTTP/1.1 413"
+    assert len(os.listdir(descriptors)) >= before + len(clients)      # they linger
+    for client in clients:
+        client.close()
+    wait_until(lambda: len(os.listdir(descriptors)) <= before, 10, "descriptors of clients that are gone")
+
+
 def test_http_keep_alive_and_pipelining():
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(20)
