@@ -17,7 +17,8 @@ import threading
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from instance import (EXCHANGES, PERMIT, PROGRAM, VECTORS, VERSION, InstanceTest, Signer, decode, encode, openssl, parts, recorded, unsigned)
+from instance import (EXCHANGES, PERMIT, PLAYED, PROGRAM, VECTORS, VERSION, InstanceTest, Signer, decode, encode, openssl, parts, recorded,
+                      recorded_folders, unsigned)
 
 UNSIGNED_EMPTY = "eyJhbGciOiJub25lIn0.."
 
@@ -47,7 +48,7 @@ class AdminTest(InstanceTest):
 
     @unittest.skipUnless(os.path.isdir(EXCHANGES), f"no vectors in {EXCHANGES}")
     def test_recorded_exchanges_of_policies_and_certificates_are_answered_in_their_shape(self):
-        folders = [name for name in sorted(os.listdir(EXCHANGES)) if name.startswith(("Policy.", "CertificateTests."))]
+        folders = recorded_folders("admin")
         n_exchanges = 0
         self.assertGreaterEqual(len(folders), 14)
         for folder in folders:
@@ -65,6 +66,59 @@ class AdminTest(InstanceTest):
                         self.play_result(instance, exchange)
                         n_exchanges += 1
         self.assertGreaterEqual(n_exchanges, 30)
+
+    @unittest.skipUnless(os.path.isdir(EXCHANGES), f"no vectors in {EXCHANGES}")
+    def test_every_recorded_exchange_is_played_by_some_test(self):
+        played = [name for part in PLAYED for name in recorded_folders(part)]
+        self.assertEqual(sorted(played), sorted(os.listdir(EXCHANGES)))
+        for folder in played:
+            files = [path for path in os.listdir(f"{EXCHANGES}/{folder}") if path.endswith(".json") and not path.endswith(".error.json")]
+            self.assertEqual(len(recorded(folder)), len(files), folder)
+            self.assertGreaterEqual(len(files), 1, folder)
+
+    @unittest.skipUnless(os.path.isdir(EXCHANGES), f"no vectors in {EXCHANGES}")
+    def test_recorded_exchanges_of_metadata_are_answered_in_their_shape(self):
+        folders = recorded_folders("metadata")
+        self.assertGreaterEqual(len(folders), 2)
+        for folder in folders:
+            with self.start("--mode", "shared" if "Shared" in folder else "aad") as instance:
+                for exchange in recorded(folder):
+                    got, wanted = self.play(instance, exchange), exchange["response"]["body"]
+                    self.assertEqual({name: value for name, value in got.items() if not str(value).startswith("https://")},
+                                     {name: value for name, value in wanted.items() if not str(value).startswith("https://")})
+                    for name, path in (("issuer", ""), ("jwks_uri", "/certs"), ("revocation_endpoint", "/revoke")):     # hosts of the recorded ones are blackened
+                        self.assertEqual(got[name], instance.url + path)
+                        self.assertRegex(wanted[name], f"^https://[^/]+{path}$")
+
+    @unittest.skipUnless(os.path.isdir(EXCHANGES), f"no vectors in {EXCHANGES}")
+    def test_recorded_key_sets_and_tpm_messages_have_the_shape_of_ours(self):
+        with self.start() as instance:
+            sets = [json.loads(path.read_text()) for path in sorted(pathlib.Path(VECTORS, "maa/jwks").glob("*-gen[0-9].json"))]
+            self.assertGreaterEqual(len(sets), 10)
+            ours = json.loads(instance.ask("GET", "/certs")[1])
+            shapes = {(tuple(key), key["kty"], len(key["x5c"])) for key in ours["keys"]}
+            for wanted in sets:
+                self.assertEqual(list(ours), list(wanted))
+                self.assertLessEqual({(tuple(key), key["kty"], len(key["x5c"])) for key in wanted["keys"]}, shapes)
+            answers = sorted(pathlib.Path(VECTORS, "maa/tpm/init").glob("[01][0-9].response.json"))
+            self.assertGreaterEqual(len(answers), 10)
+            request = pathlib.Path(VECTORS, "maa/tpm/init/request.json").read_text()
+            got = self.shape(json.loads(instance.ask("POST", "/attest/Tpm" + VERSION, request)[1]))
+            for path in answers:
+                self.assertEqual(got, self.shape(json.loads(path.read_text())), path)
+
+    def shape(self, outer):
+        """Members of a challenge in their order, and lengths."""
+        inner = json.loads(decode(outer["data"]))
+        context = json.loads(decode(inner["payload"]["service_context"]))
+        return (list(outer), list(inner), list(inner["payload"]), len(decode(inner["payload"]["challenge"])), list(context), len(context["ProtectionKeyName"]),
+                len(decode(context["ProtectedContext"])))
+
+    @unittest.skipUnless(os.path.isdir(EXCHANGES), f"no vectors in {EXCHANGES}")
+    def test_recorded_init_without_a_policy_is_refused_as_recorded(self):
+        exchange = json.loads(pathlib.Path(VECTORS, "maa/tpm/no-policy.exchange.json").read_text())
+        with self.start("--no-default-policy") as instance:
+            self.assertEqual(self.play(instance, exchange), exchange["response"]["body"])
 
     @unittest.skipUnless(os.path.isdir(EXCHANGES), f"no vectors in {EXCHANGES}")
     def test_documented_samples(self):

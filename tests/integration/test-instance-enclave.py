@@ -14,7 +14,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
-from instance import (EXCHANGES, PERMIT, VERSION, InstanceTest, Signer, decode, encode, openssl, parts, raw_signature, recorded, unsigned)
+from instance import (EXCHANGES, PERMIT, VERSION, InstanceTest, Signer, decode, encode, openssl, parts, raw_signature, recorded, recorded_folders, unsigned)
 
 SGX, OPEN_ENCLAVE = "/attest/SgxEnclave", "/attest/OpenEnclave"
 LIFETIME, NOTHING = 28800, hashlib.sha256(b"").hexdigest()
@@ -119,7 +119,7 @@ class EnclaveTest(InstanceTest):
 
     @HAVE_VECTORS
     def test_recorded_exchanges_are_answered_in_their_shape(self):
-        folders = [name for name in sorted(os.listdir(EXCHANGES)) if name.startswith(("SimpleAttest", "AttestWith"))]
+        folders = recorded_folders("enclave")
         self.assertGreaterEqual(len(folders), 16)
         n_exchanges = {200: 0, 400: 0}
         with self.start("--trust-sgx-root", self.recorded_root()) as instance:

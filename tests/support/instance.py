@@ -134,6 +134,14 @@ class Instance:
         return status
 
 
+# Which test plays which folders of recorded exchanges; test-instance-admin.py fails where a folder is nobody's.
+PLAYED = {"enclave": ("SimpleAttest", "AttestWith"), "admin": ("Policy.", "CertificateTests."), "metadata": ("Attestation-MetadataTests.",)}
+
+
+def recorded_folders(part):
+    return [name for name in sorted(os.listdir(EXCHANGES)) if name.startswith(PLAYED[part])]
+
+
 def recorded(folder):
     """The exchanges of a folder, in their order."""
     return [json.loads(pathlib.Path(path).read_text()) for path in sorted(glob.glob(f"{EXCHANGES}/{folder}/[0-9][0-9]-*.json")) if ".error." not in path]
@@ -200,7 +208,7 @@ class InstanceTest(unittest.TestCase):
     def play(self, instance, exchange):
         """Sends a recorded request; returns the answer's JSON once its status and headers have the recorded shape."""
         request, wanted = exchange["request"], exchange["response"]
-        headers = {name: value for name, value in request["headers"].items() if name != "Content-Length"}
+        headers = {name: value for name, value in request.get("headers", {}).items() if name != "Content-Length"}
         body = request["body"]  # JSON is recorded as such, texts as strings
         answer, text = instance.ask(request["method"], request["target"], json.dumps(body, separators=(",", ":")) if isinstance(body, dict) else body, headers)
         self.assertEqual(answer.status, wanted["status"], text)
