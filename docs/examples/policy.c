@@ -23,16 +23,21 @@ static AttestError *show(AttestClient *client) {
 }
 
 static AttestError *run(AttestClient *client, const char *text) {
-        AttestToken *answer = NULL;
-        AttestError *error = attest_client_set_policy(client, ATTEST_POLICY_TPM, text, /* signer= */ NULL, &answer);
+        AttestPolicyChange *change = NULL;
+        char *hash = NULL;
+        AttestError *error = attest_policy_hash(text, &hash);
+        if (!error)
+                error = attest_client_set_policy(client, ATTEST_POLICY_TPM, text, /* signer= */ NULL, &change);
+        if (!error)
+                printf("%s\n%s %s\ntokens will say %s\n", attest_token_get_claims(attest_policy_change_get_answer(change)), attest_policy_change_get_result(change),
+                       attest_policy_change_get_token_hash(change), hash);
+        free(hash);
+        attest_policy_change_free(change);
+        if (!error)
+                error = show(client);
         if (error)
                 return error;
-        printf("%s\n", attest_token_get_claims(answer));
-        attest_token_free(answer);
-        error = show(client);
-        if (error)
-                return error;
-        error = attest_client_reset_policy(client, ATTEST_POLICY_TPM, /* signer= */ NULL, /* ret_answer= */ NULL);
+        error = attest_client_reset_policy(client, ATTEST_POLICY_TPM, /* signer= */ NULL, /* ret= */ NULL);
         return error ? error : show(client);
 }
 

@@ -99,6 +99,11 @@ void attest_client_set_retry(AttestClient *client, unsigned n_tries, uint64_t to
         client->retry.total_usec = total_usec;
 }
 
+void attest_client_set_retry_delays_usec(AttestClient *client, uint64_t first_usec, uint64_t longest_usec) {
+        client->retry.delay_min_usec = MIN_OF(first_usec, longest_usec);
+        client->retry.delay_max_usec = longest_usec;
+}
+
 AttestError *attest_client_set_authorization(AttestClient *client, const char *authorization) {
         return set_text(&client->authorization, authorization);
 }
@@ -109,6 +114,14 @@ void attest_client_set_progress(AttestClient *client, bool (*callback)(void *use
 
 AttestRules *attest_client_get_rules(AttestClient *client) {
         return client->rules;
+}
+
+void attest_client_use_rules(AttestClient *client, const AttestRules *rules) {
+        client->others = rules;
+}
+
+const AttestRules *client_rules(const AttestClient *client) {
+        return client->others ?: client->rules;
 }
 
 TransportOptions client_transport(const AttestClient *client) {
@@ -161,22 +174,6 @@ Err *client_fetch_keys(AttestClient *client, JwkSet **ret) {
         TRY(run(client, operation));
         *ret = operation_take_certs(operation);
         return NULL;
-}
-
-static Err *get_metadata(AttestClient *client, char **ret) {
-        _cleanup_(operation_freep) Operation *operation = NULL;
-        _cleanup_json_ Json *answer = NULL;
-        _cleanup_free_ char *url = NULL;
-        TRY(string_format(&url, "%s/.well-known/openid-configuration", client->url));
-        TRY(operation_new_exchange("GET", url, /* body= */ NULL, &operation));
-        TRY(run(client, operation));
-        answer = operation_take_exchange(operation);
-        return json_to_string(answer, ret);
-}
-
-AttestError *attest_client_get_openid_metadata(AttestClient *client, char **ret) {
-        client_begin(client);
-        return error_out(get_metadata(client, ret));
 }
 
 /* ---- signing certificates ---- */
@@ -257,10 +254,10 @@ const char *attest_signers_get_key(const AttestSigners *signers, size_t index) {
 
 static Err *validate(AttestClient *client, ClientPurpose purpose, const char *text, AttestToken **ret) {
         _cleanup_(jwk_set_freep) JwkSet *keys = NULL;
-        if (!rules_has_keys(client->rules))
+        if (rules_need_keys(client_rules(client)))
                 TRY(client_fetch_keys(client, &keys));
-        const RulesExtra extra = { .keys = keys, .is_administration = purpose == CLIENT_ADMINISTRATION };
-        return rules_judge(client->rules, &extra, text, ret);
+        const RulesExtra extra = { .keys = keys, .issuer = client->url, .is_administration = purpose == CLIENT_ADMINISTRATION };
+        return rules_judge(client_rules(client), &extra, text, ret);
 }
 
 AttestError *attest_client_validate_token(AttestClient *client, const char *text, AttestToken **ret) {
@@ -270,23 +267,29 @@ AttestError *attest_client_validate_token(AttestClient *client, const char *text
 
 /* ---- one request, one answer ---- */
 
-static Err *call(AttestClient *client, const char *what, HttpRequest *steal_request, Operation **ret) {
+Err *client_call(AttestClient *client, const char *what, HttpRequest *steal_request, Operation **ret) {
         _cleanup_http_request_ HttpRequest request = *steal_request;
         _cleanup_(operation_freep) Operation *operation = NULL;
         _cleanup_free_ char *intent = NULL;
         *steal_request = (HttpRequest) {};
         TRY(string_format(&intent, "asking for %s", what));
-        if (client->authorization)
-                TRY(http_request_add_header(&request, "Authorization", client->authorization));
         TRY(operation_new_call(intent, &request, &operation));
         TRY(run(client, operation));
         *ret = steal_ptr(&operation);
         return NULL;
 }
 
+static Err *call_authorized(AttestClient *client, const char *what, HttpRequest *steal_request, Operation **ret) {
+        _cleanup_http_request_ HttpRequest request = *steal_request;
+        *steal_request = (HttpRequest) {};
+        if (client->authorization)
+                TRY(http_request_add_header(&request, "Authorization", client->authorization));
+        return client_call(client, what, &request, ret);
+}
+
 static Err *ask_text(AttestClient *client, const char *what, HttpRequest *steal_request, char **ret) {
         _cleanup_(operation_freep) Operation *operation = NULL;
-        TRY(call(client, what, steal_request, &operation));
+        TRY(call_authorized(client, what, steal_request, &operation));
         return maa_token_answer_parse(operation_call_answer(operation), ret);
 }
 
@@ -307,7 +310,7 @@ static Err *attest_tpm(AttestClient *client, Span message, void **ret_answer, si
         HttpRequest request = {};
         Bytes answer;
         TRY(maa_tpm_message_request(client->url, client->api_version, message, &request));
-        TRY(call(client, "the answer to a TPM message", &request, &operation));
+        TRY(call_authorized(client, "the answer to a TPM message", &request, &operation));
         TRY(maa_tpm_message_parse(operation_call_answer(operation), &answer));
         *ret_size = answer.size;
         *ret_answer = answer.data;

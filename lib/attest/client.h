@@ -26,6 +26,8 @@ void attest_client_set_deadline_usec(AttestClient *client, uint64_t call_usec);
 /* What fails on its way to the service or there (408, 429, 5xx) is tried again, n_tries times in all (0 and 1: not at all), after growing pauses that are drawn
  * at random and are no shorter than the service asks for, total_usec of pauses at most. Default: 4 and 60 s. An attestation begins anew each time. */
 void attest_client_set_retry(AttestClient *client, unsigned n_tries, uint64_t total_usec);
+/* The first pause is drawn from 0 to first_usec, each further one from twice as much, up to longest_usec. Default: 0.8 s and 60 s. */
+void attest_client_set_retry_delays_usec(AttestClient *client, uint64_t first_usec, uint64_t longest_usec);
 /* Sent as Authorization, such as "Bearer …"; NULL, the default: none. Erased from memory when it goes. */
 AttestError *attest_client_set_authorization(AttestClient *client, const char *authorization) ATTEST_MUST_CHECK;
 /* Asked before each step of a call, of which state ("send", "quote", "report", "sign", "wait") is the name, and while it sends or waits again and again, at least each
@@ -35,9 +37,21 @@ void attest_client_set_progress(AttestClient *client, bool (*callback)(void *use
 /* By these every token is judged that a call brings. The client's; the issuer is the instance. Without keys of the caller's own the instance is asked for
  * its keys each time. */
 AttestRules *attest_client_get_rules(AttestClient *client);
+/* The calls from now on judge by these instead, which have to outlive them; NULL: by the client's own again. Where they have no issuer it is the instance. */
+void attest_client_use_rules(AttestClient *client, const AttestRules *rules);
 
-/* GET URL/.well-known/openid-configuration as JSON text, the caller's (OpenID Connect Discovery 1.0 section 3). */
-AttestError *attest_client_get_openid_metadata(AttestClient *client, char **ret) ATTEST_MUST_CHECK;
+/* GET URL/.well-known/openid-configuration (OpenID Connect Discovery 1.0 section 3). Error: ServiceAnswerInvalid where a member is of another type. */
+typedef struct AttestMetadata AttestMetadata;
+AttestError *attest_client_get_openid_metadata(AttestClient *client, AttestMetadata **ret) ATTEST_MUST_CHECK;
+AttestMetadata *attest_metadata_free(AttestMetadata *metadata);
+const char *attest_metadata_get_json(const AttestMetadata *metadata);              /* all of it, as JSON text */
+const char *attest_metadata_get_issuer(const AttestMetadata *metadata);            /* told, not believed: tokens are compared with the client's URL */
+const char *attest_metadata_get_keys_url(const AttestMetadata *metadata);          /* jwks_uri */
+const char *attest_metadata_get_revocation_url(const AttestMetadata *metadata);    /* NULL if absent */
+/* NULL-terminated; empty if absent. */
+const char *const *attest_metadata_get_response_types(const AttestMetadata *metadata);
+const char *const *attest_metadata_get_algorithms(const AttestMetadata *metadata); /* that tokens may be signed with */
+const char *const *attest_metadata_get_claims(const AttestMetadata *metadata);     /* that tokens may have */
 
 /* GET URL/certs: the certificates and keys that tokens may be signed by. */
 typedef struct AttestSigners AttestSigners;

@@ -3,6 +3,7 @@
 
 #include "attest/internal.h"
 #include "maa/enclave.h"
+#include "maa/policy-admin.h"
 
 typedef struct EnclaveData {
         Bytes data;
@@ -19,7 +20,8 @@ struct AttestEnclave {
 struct AttestEnclaveResult {
         AttestToken *token;
         MaaEnclaveClaims claims;     /* borrowed from token */
-        char *runtime, *init_time;
+        char *runtime, *init_time, *policy, *policy_signer, *collateral;
+        Bytes held;
 };
 
 AttestEnclave *attest_enclave_free(AttestEnclave *enclave) {
@@ -104,12 +106,24 @@ static Err *object_text(const Json *object, char **ret) {
         return object ? json_to_string(object, ret) : NULL;
 }
 
-static Err *read_result(const AttestEnclave *enclave, AttestEnclaveResult *result) {
-        TRY(maa_enclave_claims(attest_token_json(result->token), &result->claims));
-        if (enclave->nonce && !string_equal(enclave->nonce, result->claims.nonce))
-                return err_new(ERR_TOKEN_NONCE_MISMATCH, "the token has not the nonce that was sent");
-        TRY(object_text(result->claims.runtime, &result->runtime));
-        return object_text(result->claims.init_time, &result->init_time);
+static Err *read_result(AttestEnclaveResult *result) {
+        const MaaEnclaveClaims *claims = &result->claims;
+        const Json *json = attest_token_json(result->token);
+        TRY(maa_enclave_claims(json, &result->claims));
+        TRY(err_wrap_code(ERR_TOKEN_CLAIM_INVALID, maa_policy_signer_from_claims(json, &result->policy_signer), "the token's claim x-ms-policy-signer"));
+        if (claims->held_data)
+                TRY(err_wrap_code(ERR_TOKEN_CLAIM_INVALID, base64url_decode(span_from_string(claims->held_data), "the data that is held", &result->held),
+                                  "the token's claims about the enclave"));
+        TRY(object_text(claims->runtime, &result->runtime));
+        TRY(object_text(claims->init_time, &result->init_time));
+        TRY(object_text(claims->policy, &result->policy));
+        return object_text(claims->collateral, &result->collateral);
+}
+
+static Err *check_nonce(const AttestClient *client, const AttestEnclave *enclave, const AttestEnclaveResult *result) {
+        if (!enclave->nonce || rules_skip(client_rules(client), CHECK_NONCE) || string_equal(enclave->nonce, result->claims.nonce))
+                return NULL;
+        return err_new(ERR_TOKEN_NONCE_MISMATCH, "the token has not the nonce that was sent");
 }
 
 static Err *attest(AttestClient *client, const AttestEnclave *enclave, AttestEnclaveResult **ret) {
@@ -128,7 +142,8 @@ static Err *attest(AttestClient *client, const AttestEnclave *enclave, AttestEnc
         TRY(maa_enclave_request(client->url, client->api_version, &request, &http));
         TRY(enclave->draft_policy ? client_ask_draft(client, "the attestation", &http, &result->token) :
                                     client_ask(client, "the attestation", CLIENT_ATTESTATION, &http, &result->token));
-        TRY(read_result(enclave, result));
+        TRY(read_result(result));
+        TRY(check_nonce(client, enclave, result));
         *ret = steal_ptr(&result);
         return NULL;
 }
@@ -144,6 +159,10 @@ AttestEnclaveResult *attest_enclave_result_free(AttestEnclaveResult *result) {
         attest_token_free(result->token);
         free(result->runtime);
         free(result->init_time);
+        free(result->policy);
+        free(result->policy_signer);
+        free(result->collateral);
+        bytes_done(&result->held);
         free(result);
         return NULL;
 }
@@ -170,6 +189,31 @@ const char *attest_enclave_result_get_report_data(const AttestEnclaveResult *res
 
 const char *attest_enclave_result_get_held_data(const AttestEnclaveResult *result) {
         return result->claims.held_data;
+}
+
+const void *attest_enclave_result_get_held_bytes(const AttestEnclaveResult *result, size_t *ret_size) {
+        *ret_size = result->held.size;
+        return result->claims.held_data ? bytes_span(&result->held).data : NULL;
+}
+
+const char *attest_enclave_result_get_policy_signer(const AttestEnclaveResult *result) {
+        return result->policy_signer;
+}
+
+const char *attest_enclave_result_get_policy_claims(const AttestEnclaveResult *result) {
+        return result->policy;
+}
+
+const char *attest_enclave_result_get_version(const AttestEnclaveResult *result) {
+        return result->claims.version;
+}
+
+const char *attest_enclave_result_get_collateral(const AttestEnclaveResult *result) {
+        return result->collateral;
+}
+
+const char *attest_enclave_result_get_tcb_identifier(const AttestEnclaveResult *result) {
+        return result->claims.tcb_identifier;
 }
 
 const char *attest_enclave_result_get_policy_hash(const AttestEnclaveResult *result) {

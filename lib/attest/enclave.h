@@ -36,10 +36,16 @@ const char *attest_enclave_result_get_mrenclave(const AttestEnclaveResult *resul
 const char *attest_enclave_result_get_mrsigner(const AttestEnclaveResult *result);           /* hex, 64 digits */
 const char *attest_enclave_result_get_report_data(const AttestEnclaveResult *result);        /* hex, 128 digits */
 const char *attest_enclave_result_get_held_data(const AttestEnclaveResult *result);          /* binary runtime data, base64url */
+const void *attest_enclave_result_get_held_bytes(const AttestEnclaveResult *result, size_t *ret_size);   /* the same, decoded */
 const char *attest_enclave_result_get_policy_hash(const AttestEnclaveResult *result);        /* base64url */
+const char *attest_enclave_result_get_policy_signer(const AttestEnclaveResult *result);      /* PEM, of who signed the policy; his own certificate first */
+const char *attest_enclave_result_get_policy_claims(const AttestEnclaveResult *result);      /* what the policy issued, JSON text of an object */
+const char *attest_enclave_result_get_version(const AttestEnclaveResult *result);            /* "1.0" */
 const char *attest_enclave_result_get_nonce(const AttestEnclaveResult *result);
 const char *attest_enclave_result_get_runtime(const AttestEnclaveResult *result);            /* JSON runtime data, JSON text */
 const char *attest_enclave_result_get_init_time(const AttestEnclaveResult *result);          /* JSON init-time data, JSON text */
+const char *attest_enclave_result_get_collateral(const AttestEnclaveResult *result);         /* hashes of what the quote was judged by, JSON text of an object */
+const char *attest_enclave_result_get_tcb_identifier(const AttestEnclaveResult *result);     /* "azuredefault" */
 bool attest_enclave_result_get_debuggable(const AttestEnclaveResult *result, bool *ret);
 bool attest_enclave_result_get_product_id(const AttestEnclaveResult *result, int64_t *ret);
 bool attest_enclave_result_get_svn(const AttestEnclaveResult *result, int64_t *ret);

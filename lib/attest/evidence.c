@@ -98,14 +98,30 @@ AttestError *attest_evidence_add_log(AttestEvidence *evidence, AttestLog type, c
         return error_out(add_log_data(evidence_in(evidence), type, span_make(data, size)));
 }
 
-static Err *set_request_key(Evidence *evidence, Span public, Span attest, Span signature) {
-        TRY(replace(&evidence->request_key.public, public.data, public.size));
-        TRY(replace(&evidence->request_key.certification, attest.data, attest.size));
-        return replace(&evidence->request_key.signature, signature.data, signature.size);
+static Err *set_key(EvidenceKey *key, Span public, Span attest, Span signature) {
+        TRY(replace(&key->public, public.data, public.size));
+        TRY(replace(&key->certification, attest.data, attest.size));
+        return replace(&key->signature, signature.data, signature.size);
 }
 
 AttestError *attest_evidence_set_request_key(AttestEvidence *evidence, const void *public_area, size_t public_size, const void *attest, size_t attest_size,
                                              const void *signature, size_t signature_size) {
-        return error_out(set_request_key(evidence_in(evidence), span_make(public_area, public_size), span_make(attest, attest_size),
-                                         span_make(signature, signature_size)));
+        return error_out(set_key(&evidence_in(evidence)->request_key, span_make(public_area, public_size), span_make(attest, attest_size),
+                                 span_make(signature, signature_size)));
+}
+
+static Err *add_other_key(Evidence *evidence, Span public, Span attest, Span signature) {
+        _cleanup_bytes_ Bytes name = {};
+        if (evidence->n_other_keys == EVIDENCE_OTHER_KEYS_MAX)
+                return err_new(ERR_INVALID_ARGUMENT, "more than %d other keys", EVIDENCE_OTHER_KEYS_MAX);
+        if ((attest.size == 0) != (signature.size == 0))
+                return err_new(ERR_INVALID_ARGUMENT, "a certification and its signature belong together");
+        TRY(tpm_public_name(public, &name));      /* does it parse? */
+        return set_key(&evidence->other_keys[evidence->n_other_keys++], public, attest, signature);
+}
+
+AttestError *attest_evidence_add_other_key(AttestEvidence *evidence, const void *public_area, size_t public_size, const void *attest, size_t attest_size,
+                                           const void *signature, size_t signature_size) {
+        return error_out(add_other_key(evidence_in(evidence), span_make(public_area, public_size), span_make(attest, attest_size),
+                                       span_make(signature, signature_size)));
 }

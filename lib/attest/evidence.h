@@ -28,4 +28,9 @@ AttestError *attest_evidence_add_log(AttestEvidence *evidence, AttestLog type, c
 AttestError *attest_evidence_set_request_key(AttestEvidence *evidence, const void *public_area, size_t public_size, const void *attest, size_t attest_size,
                                              const void *signature, size_t signature_size) ATTEST_MUST_CHECK;
 
+/* A further key of the TPM, for the relying party, two at most: the same, but the certification may be absent (sizes 0): then nobody vouches for it.
+ * Errors: QuoteMalformed, InvalidArgument. */
+AttestError *attest_evidence_add_other_key(AttestEvidence *evidence, const void *public_area, size_t public_size, const void *attest, size_t attest_size,
+                                           const void *signature, size_t signature_size) ATTEST_MUST_CHECK;
+
 ATTEST_END

@@ -25,15 +25,23 @@ typedef struct RulesExtra {
         const JwkSet *keys;         /* NULL: those of the rules */
         Span nonce;                 /* empty: that of the rules */
         EVP_PKEY *request_key;      /* NULL: cnf is not looked at */
+        const char *issuer;         /* where the rules have none; NULL: that of the rules */
         bool is_administration;     /* a token about an instance: nonce, policy hash and required claims are for attestations */
 } RulesExtra;
 Err *rules_judge(const AttestRules *rules, const RulesExtra *extra, const char *text, AttestToken **ret) _must_check_;
-bool rules_has_keys(const AttestRules *rules);
+bool rules_need_keys(const AttestRules *rules);                  /* somebody else's: they have none, and judge the signature */
+bool rules_skip(const AttestRules *rules, unsigned check);
 
-/* Takes over token. signer is copied. */
+/* Takes over token. signer is copied; NULL: nobody vouches for it. */
 Err *attest_token_wrap(Token *steal_token, unsigned skipped, const char *signer, AttestToken **ret) _must_check_;
 const Json *attest_token_json(const AttestToken *token);   /* the claims; borrowed */
-#define CHECK_ISSUER (1u << 31)     /* beside TOKEN_SKIP_… */
+/* Checks that are left out here, beside TOKEN_SKIP_…, which lib/maa leaves out. */
+#define TOKEN_CHECKS (TOKEN_SKIP_EXPIRY | TOKEN_SKIP_NOT_BEFORE | TOKEN_SKIP_ISSUED_AT | TOKEN_SKIP_SIGNATURE)
+#define CHECK_ISSUER (1u << 27)
+#define CHECK_NONCE (1u << 28)
+#define CHECK_REQUEST_KEY (1u << 29)
+#define CHECK_POLICY_HASH (1u << 30)
+#define CHECK_REQUIRED_CLAIMS (1u << 31)
 unsigned check_from_name(const char *name);   /* 0 if there is no such check */
 
 typedef struct AttestProgress {
@@ -48,13 +56,17 @@ struct AttestClient {
         uint64_t deadline_usec;         /* CLOCK_MONOTONIC, of the call that is under way; 0: none */
         RetryPlan retry;
         AttestProgress progress;
-        AttestRules *rules;
+        AttestRules *rules;             /* its own */
+        const AttestRules *others;      /* the caller's, in their place; NULL: its own */
 };
+const AttestRules *client_rules(const AttestClient *client);
 /* Begins a call of the caller's: what it has to ask of the network, has to be over by its deadline. */
 void client_begin(AttestClient *client);
 TransportOptions client_transport(const AttestClient *client);
 /* For DriverCallbacks.progress, whose userdata is then an AttestProgress. */
 bool progress_ask(void *userdata, OperationStep step, const Operation *operation);
+/* One request without an authorization, and its JSON answer. request is taken, also on failure. */
+Err *client_call(AttestClient *client, const char *what, HttpRequest *steal_request, Operation **ret) _must_check_;
 Err *client_fetch_keys(AttestClient *client, JwkSet **ret) _must_check_;
 /* One request that is answered with {"token":…}. request is taken, also on failure; what names the answer. A draft's is parsed, and nothing more. */
 typedef enum ClientPurpose { CLIENT_ATTESTATION, CLIENT_ADMINISTRATION } ClientPurpose;

@@ -22,9 +22,12 @@ typedef struct AttestPolicySigner AttestPolicySigner;
 AttestError *attest_policy_signer_new(const char *key, const char *certificates, AttestPolicySigner **ret) ATTEST_MUST_CHECK;
 AttestPolicySigner *attest_policy_signer_free(AttestPolicySigner *signer);
 
-/* The policy token of a policy's text, the caller's; signer NULL: unsigned. And what the service calls its hash (x-ms-policy-token-hash), base64url, the caller's. */
+/* The policy token of a policy's text, the caller's; NULL: that of a reset. signer NULL: unsigned. */
 AttestError *attest_policy_token_new(const char *policy, const AttestPolicySigner *signer, char **ret) ATTEST_MUST_CHECK;
+/* What the service calls the hash of a policy token (x-ms-policy-token-hash, in the answer to setting it), and that of a policy's text (x-ms-policy-hash, in the
+ * tokens that it judges; for attest_rules_set_policy_hash()). base64url, the caller's. */
 AttestError *attest_policy_token_hash(const char *policy_token, char **ret) ATTEST_MUST_CHECK;
+AttestError *attest_policy_hash(const char *policy, char **ret) ATTEST_MUST_CHECK;
 
 /* GET policies/TYPE. */
 typedef struct AttestPolicy AttestPolicy;
@@ -37,17 +40,27 @@ bool attest_policy_is_signed(const AttestPolicy *policy);
 bool attest_policy_is_verified(const AttestPolicy *policy);               /* signed, by the first of its certificates */
 const AttestToken *attest_policy_get_answer(const AttestPolicy *policy);  /* the validated token that says so */
 
-/* PUT policies/TYPE and POST policies/TYPE:reset. ret_answer, the validated token that says that it is done, may be NULL; else it is the caller's. */
+/* PUT policies/TYPE and POST policies/TYPE:reset. ret, what the service says that it has done, may be NULL. */
+typedef struct AttestPolicyChange AttestPolicyChange;
 AttestError *attest_client_set_policy(AttestClient *client, AttestPolicyType type, const char *policy, const AttestPolicySigner *signer,
-                                      AttestToken **ret_answer) ATTEST_MUST_CHECK;
-AttestError *attest_client_reset_policy(AttestClient *client, AttestPolicyType type, const AttestPolicySigner *signer,
-                                        AttestToken **ret_answer) ATTEST_MUST_CHECK;
+                                      AttestPolicyChange **ret) ATTEST_MUST_CHECK;
+AttestError *attest_client_reset_policy(AttestClient *client, AttestPolicyType type, const AttestPolicySigner *signer, AttestPolicyChange **ret) ATTEST_MUST_CHECK;
+AttestPolicyChange *attest_policy_change_free(AttestPolicyChange *change);
+const char *attest_policy_change_get_result(const AttestPolicyChange *change);       /* "Updated", "Removed" */
+const char *attest_policy_change_get_token_hash(const AttestPolicyChange *change);   /* of the policy token that is in force; NULL of a reset */
+const char *attest_policy_change_get_signer(const AttestPolicyChange *change);       /* PEM; NULL where nobody signed, and of a reset */
+const AttestToken *attest_policy_change_get_answer(const AttestPolicyChange *change);   /* the validated token that says so */
 
-/* GET certificates, POST certificates:add and certificates:remove. The list is free of names. certificate is PEM, one. */
+/* GET certificates, POST certificates:add and certificates:remove. The list is free of names. certificate is PEM, one. ret may be NULL. */
+typedef struct AttestCertificateChange AttestCertificateChange;
 AttestError *attest_client_get_policy_certificates(AttestClient *client, AttestSigners **ret) ATTEST_MUST_CHECK;
 AttestError *attest_client_add_policy_certificate(AttestClient *client, const char *certificate, const AttestPolicySigner *signer,
-                                                  AttestToken **ret_answer) ATTEST_MUST_CHECK;
+                                                  AttestCertificateChange **ret) ATTEST_MUST_CHECK;
 AttestError *attest_client_remove_policy_certificate(AttestClient *client, const char *certificate, const AttestPolicySigner *signer,
-                                                     AttestToken **ret_answer) ATTEST_MUST_CHECK;
+                                                     AttestCertificateChange **ret) ATTEST_MUST_CHECK;
+AttestCertificateChange *attest_certificate_change_free(AttestCertificateChange *change);
+const char *attest_certificate_change_get_result(const AttestCertificateChange *change);       /* "IsPresent", "IsAbsent" */
+const char *attest_certificate_change_get_thumbprint(const AttestCertificateChange *change);   /* SHA-1 of the certificate, upper case hex */
+const AttestToken *attest_certificate_change_get_answer(const AttestCertificateChange *change);
 
 ATTEST_END

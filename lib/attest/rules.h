@@ -30,10 +30,15 @@ AttestError *attest_rules_set_nonce(AttestRules *rules, const void *nonce, size_
 AttestError *attest_rules_set_policy_hash(AttestRules *rules, const char *hash) ATTEST_MUST_CHECK;
 /* One more claim that must be there, at top level or inside x-ms-policy, with that value as text: true, 3, "x" without the quotes. */
 AttestError *attest_rules_require_claim(AttestRules *rules, const char *name, const char *value) ATTEST_MUST_CHECK;
-/* Leaves a check out: "issuer", "expiry", "not-before", "issued-at". The token tells later. The signature's cannot be left out: see attest_token_parse().
- * Error: InvalidArgument. */
+/* Leaves a check out, by one of the names below; the token tells later. Error: InvalidArgument. Without "signature", which stands for everything from alg to there,
+ * anybody can have made the token: attest_token_is_validated() says false of it, whatever else was checked. */
 AttestError *attest_rules_skip_check(AttestRules *rules, const char *check) ATTEST_MUST_CHECK;
-/* Called last, with the token that all other rules let pass: an error refuses it, and becomes the error of the validation. */
+/* Puts a check in force again. */
+AttestError *attest_rules_use_check(AttestRules *rules, const char *check) ATTEST_MUST_CHECK;
+/* NULL-terminated: "signature", "issuer", "expiry", "not-before", "issued-at", "nonce", "request-key" (of an AttestSession), "policy-hash", "required-claims". */
+const char *const *attest_rules_get_check_names(void);
+/* Called last, with the token that all other rules let pass, and with its signer (attest_token_get_signer()): an error refuses it, and becomes the error of the
+ * validation. */
 void attest_rules_set_callback(AttestRules *rules, AttestError *(*callback)(void *userdata, const AttestToken *token), void *userdata);
 
 /* Errors: Token… as above; InvalidArgument where there is neither a key nor a trust anchor, or no issuer. */

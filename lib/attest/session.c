@@ -112,8 +112,15 @@ static Err *check_evidence(const Run *run, const Evidence *evidence, Span qualif
                 return NULL;
         if (key->public.size == 0)
                 return err_new(ERR_INVALID_ARGUMENT, "the callback gave no request key");
-        return err_wrap(aik_verify_certification(aik, bytes_span(&key->certification), bytes_span(&key->signature), challenge, bytes_span(&key->public)),
-                        "the certification of the request key");
+        TRY(err_wrap(aik_verify_certification(aik, bytes_span(&key->certification), bytes_span(&key->signature), challenge, bytes_span(&key->public)),
+                     "the certification of the request key"));
+        for (size_t i = 0; i < evidence->n_other_keys; i++) {
+                const EvidenceKey *other = &evidence->other_keys[i];
+                if (other->certification.size > 0)
+                        TRY(err_wrap(aik_verify_certification(aik, bytes_span(&other->certification), bytes_span(&other->signature), challenge, bytes_span(&other->public)),
+                                     "the certification of the other key %zu", i));
+        }
+        return NULL;
 }
 
 static Err *quote(void *userdata, Span qualifying_data, Span challenge, Evidence **ret) {
@@ -123,6 +130,8 @@ static Err *quote(void *userdata, Span qualifying_data, Span challenge, Evidence
                 return err_oom();
         TRY(error_in(run->callbacks->quote(run->userdata, qualifying_data.data, qualifying_data.size, challenge.data, challenge.size,
                                            (AttestEvidence *) evidence)));
+        if (run->use_tpm_key && run->callbacks->certify)
+                TRY(error_in(run->callbacks->certify(run->userdata, challenge.data, challenge.size, (AttestEvidence *) evidence)));
         TRY(err_wrap(check_evidence(run, evidence, qualifying_data, challenge), "checking the evidence"));
         *ret = steal_ptr(&evidence);
         return NULL;
@@ -159,10 +168,11 @@ static Err *make_operation(AttestSession *session, Span nonce, Operation **ret) 
 
 static Err *judge(AttestSession *session, const Operation *operation, Span nonce, AttestToken **ret) {
         _cleanup_(jwk_set_freep) JwkSet *keys = NULL;
-        if (!rules_has_keys(session->client->rules))
+        const AttestRules *rules = client_rules(session->client);
+        if (rules_need_keys(rules))
                 TRY(client_fetch_keys(session->client, &keys));
-        const RulesExtra extra = { .keys = keys, .nonce = nonce, .request_key = operation_attest_tpm_key(operation) };
-        return rules_judge(session->client->rules, &extra, operation_attest_tpm_token(operation), ret);
+        const RulesExtra extra = { .keys = keys, .issuer = session->client->url, .nonce = nonce, .request_key = operation_attest_tpm_key(operation) };
+        return rules_judge(rules, &extra, operation_attest_tpm_token(operation), ret);
 }
 
 static Err *run(AttestSession *session, const AttestTpmCallbacks *callbacks, void *userdata, AttestToken **ret) {

@@ -18,7 +18,10 @@ typedef struct AttestTpmCallbacks {
         /* With attest_session_use_tpm_key(): signs a SHA-256 digest with the request key, RSASSA-PSS with a salt of 32 bytes. *size is the room in
          * signature first, then what was taken of it. Else NULL. */
         AttestError *(*sign)(void *userdata, const uint8_t digest[32], void *signature, size_t *size);
-        void *reserved[6]; /* NULL */
+        /* With attest_session_use_tpm_key(), after quote: TPM2_Certify over challenge by the key that made the quote, of the request key and of others, to be put into
+         * evidence. NULL: quote does it, or had it done. */
+        AttestError *(*certify)(void *userdata, const void *challenge, size_t challenge_size, AttestEvidence *evidence);
+        void *reserved[5]; /* NULL */
 } AttestTpmCallbacks;
 
 AttestError *attest_session_new(AttestClient *client, AttestSession **ret) ATTEST_MUST_CHECK;   /* the client must outlive it */

@@ -1,7 +1,7 @@
 /* See token.h. */
 #include "attest/internal.h"
 
-#define CHECKS_MAX 4
+#define CHECKS_MAX 9
 
 struct AttestToken {
         Token *token;
@@ -9,17 +9,22 @@ struct AttestToken {
         const char *skipped[CHECKS_MAX + 1];
 };
 
-static const struct {
-        unsigned bit;
-        const char *name;
-} checks[CHECKS_MAX] = {
-        { CHECK_ISSUER, "issuer" }, { TOKEN_SKIP_EXPIRY, "expiry" }, { TOKEN_SKIP_NOT_BEFORE, "not-before" }, { TOKEN_SKIP_ISSUED_AT, "issued-at" },
+static const unsigned check_bits[CHECKS_MAX] = {
+        TOKEN_SKIP_SIGNATURE, CHECK_ISSUER, TOKEN_SKIP_EXPIRY, TOKEN_SKIP_NOT_BEFORE, TOKEN_SKIP_ISSUED_AT, CHECK_NONCE, CHECK_REQUEST_KEY, CHECK_POLICY_HASH,
+        CHECK_REQUIRED_CLAIMS,
 };
+static const char *const check_names[CHECKS_MAX + 1] = {
+        "signature", "issuer", "expiry", "not-before", "issued-at", "nonce", "request-key", "policy-hash", "required-claims",
+};
+
+const char *const *attest_rules_get_check_names(void) {
+        return check_names;
+}
 
 unsigned check_from_name(const char *name) {
         for (size_t i = 0; i < CHECKS_MAX; i++)
-                if (string_equal(name, checks[i].name))
-                        return checks[i].bit;
+                if (string_equal(name, check_names[i]))
+                        return check_bits[i];
         return 0;
 }
 
@@ -54,8 +59,8 @@ Err *attest_token_wrap(Token *steal_token, unsigned skipped, const char *signer,
         if (signer)
                 TRY(string_copy(signer, &token->signer));
         for (size_t i = 0, n = 0; i < CHECKS_MAX; i++)
-                if (skipped & checks[i].bit)
-                        token->skipped[n++] = checks[i].name;
+                if (skipped & check_bits[i])
+                        token->skipped[n++] = check_names[i];
         TRY(show(token));
         *ret = steal_ptr(&token);
         return NULL;
@@ -91,10 +96,40 @@ const char *attest_token_get_claims(const AttestToken *token) {
         return token->claims;
 }
 
+/* NULL if it is absent, or no text. */
+static const char *text_member(const Json *object, const char *name) {
+        const char *text = NULL;
+        err_free(json_get_string_optional(object, name, &text));
+        return text;
+}
+
+const char *attest_token_get_algorithm(const AttestToken *token) {
+        return text_member(token->token->jws->header, "alg");
+}
+
+const char *attest_token_get_key_id(const AttestToken *token) {
+        return text_member(token->token->jws->header, "kid");
+}
+
+const void *attest_token_get_signature(const AttestToken *token, size_t *ret_size) {
+        *ret_size = token->token->jws->signature.size;
+        return token->token->jws->signature.data;
+}
+
 const char *attest_token_get_issuer(const AttestToken *token) {
-        const char *issuer = NULL;
-        err_free(json_get_string_optional(token->token->claims, "iss", &issuer));
-        return issuer;
+        return text_member(token->token->claims, "iss");
+}
+
+const char *attest_token_get_id(const AttestToken *token) {
+        return text_member(token->token->claims, "jti");
+}
+
+const char *attest_token_get_subject(const AttestToken *token) {
+        return text_member(token->token->claims, "sub");
+}
+
+const char *attest_token_get_audience(const AttestToken *token) {
+        return text_member(token->token->claims, "aud");
 }
 
 uint64_t attest_token_get_issued_sec(const AttestToken *token) {
@@ -111,6 +146,16 @@ uint64_t attest_token_get_expires_sec(const AttestToken *token) {
 
 const char *attest_token_get_signer(const AttestToken *token) {
         return token->signer;
+}
+
+static Err *get_header_member(const AttestToken *token, const char *name, char **ret) {
+        const Json *value = json_get(token->token->jws->header, name);
+        *ret = NULL;
+        return value ? json_to_string(value, ret) : NULL;
+}
+
+AttestError *attest_token_get_header_member(const AttestToken *token, const char *name, char **ret) {
+        return error_out(get_header_member(token, name, ret));
 }
 
 static Err *get_claim(const AttestToken *token, const char *name, char **ret) {

@@ -57,6 +57,7 @@ static Err *read_texts(const Json *claims, MaaEnclaveClaims *ret) {
                 { { "x-ms-sgx-ehd", "maa-ehd", "aas-ehd" }, &ret->held_data },
                 { { "x-ms-sgx-tcbidentifier" }, &ret->tcb_identifier },
                 { { "nonce" }, &ret->nonce },
+                { { "x-ms-ver" }, &ret->version },
                 { { "x-ms-policy-hash", "policy_hash" }, &ret->policy_hash },
         };
         for (size_t i = 0; i < N_ELEMENTS(texts); i++) {
@@ -75,6 +76,7 @@ static Err *read_objects(const Json *claims, MaaEnclaveClaims *ret) {
                 { { "x-ms-runtime" }, &ret->runtime },
                 { { "x-ms-inittime" }, &ret->init_time },
                 { { "x-ms-sgx-collateral", "maa-attestationcollateral" }, &ret->collateral },
+                { { "x-ms-policy" }, &ret->policy },
         };
         for (size_t i = 0; i < N_ELEMENTS(objects); i++) {
                 const char *name;

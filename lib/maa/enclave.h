@@ -34,9 +34,10 @@ typedef struct MaaEnclaveClaims {
         const char *report_data;           /* hex */
         const char *held_data;             /* the binary runtime data, base64url: x-ms-sgx-ehd, maa-ehd, aas-ehd */
         const char *tcb_identifier;
-        const char *nonce, *policy_hash;
+        const char *nonce, *policy_hash, *version;
         const Json *runtime, *init_time;   /* JSON runtime and init-time data */
         const Json *collateral;
+        const Json *policy;                /* what the policy issued */
         bool has_debuggable, is_debuggable;
         bool has_product_id, has_svn;
         int64_t product_id, svn;

@@ -82,6 +82,12 @@ Err *maa_policy_token_hash(const char *policy_token, char **ret) {
         return base64url_encode(digest_span(&digest), ret);
 }
 
+Err *maa_policy_hash(const char *text, char **ret) {
+        _cleanup_free_ char *claim = NULL;
+        TRY(base64url_encode(span_from_string(text), &claim));
+        return maa_policy_token_hash(claim, ret);
+}
+
 /* ---- requests ---- */
 
 Err *maa_policy_get_request(const char *base_url, const char *api_version, MaaPolicyType type, HttpRequest *ret) {
@@ -163,17 +169,21 @@ Err *maa_policy_from_claims(const Json *claims, MaaPolicy *ret) {
         return NULL;
 }
 
-static Err *read_change(const Json *claims, const char **ret_result, const char **ret_hash, char **ret_signer) {
+Err *maa_policy_signer_from_claims(const Json *claims, char **ret) {
         _cleanup_(jwk_freep) Jwk *signer = NULL;
         const Json *key = json_get(claims, "x-ms-policy-signer");
-        TRY(json_get_string(claims, "x-ms-policy-result", ret_result));
-        TRY(json_get_string_optional(claims, "x-ms-policy-token-hash", ret_hash));
-        *ret_signer = NULL;
+        *ret = NULL;
         if (!key)
                 return NULL;
         /* bare, as recorded; in the documentation it is wrapped */
         TRY(jwk_from_json(json_get(key, "jwk") ? json_get(key, "jwk") : key, &signer));
-        return signer->x5c ? x509_stack_to_pem(signer->x5c, ret_signer) : NULL;
+        return signer->x5c ? x509_stack_to_pem(signer->x5c, ret) : NULL;
+}
+
+static Err *read_change(const Json *claims, const char **ret_result, const char **ret_hash, char **ret_signer) {
+        TRY(json_get_string(claims, "x-ms-policy-result", ret_result));
+        TRY(json_get_string_optional(claims, "x-ms-policy-token-hash", ret_hash));
+        return maa_policy_signer_from_claims(claims, ret_signer);
 }
 
 Err *maa_policy_check_change(const Json *claims, MaaPolicyChange change, const char *policy_token, char **ret_signer) {

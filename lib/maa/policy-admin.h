@@ -29,6 +29,10 @@ Err *maa_policy_token(const char *text, const MaaSigner *signer, char **ret) _mu
 /* What the service calls x-ms-policy-token-hash: base64url of the SHA-256 of the policy token as it is sent. */
 Err *maa_policy_token_hash(const char *policy_token, char **ret) _must_check_;
 
+/* What the service calls x-ms-policy-hash, in tokens that the policy has judged: base64url of the SHA-256 of the policy text's base64url, as it stands in the policy
+ * token (the documentation's "claim sets"). */
+Err *maa_policy_hash(const char *text, char **ret) _must_check_;
+
 Err *maa_policy_get_request(const char *base_url, const char *api_version, MaaPolicyType type, HttpRequest *ret) _must_check_;
 Err *maa_policy_set_request(const char *base_url, const char *api_version, MaaPolicyType type, const char *policy_token, HttpRequest *ret) _must_check_;
 Err *maa_policy_reset_request(const char *base_url, const char *api_version, MaaPolicyType type, const char *policy_token, HttpRequest *ret) _must_check_;
@@ -44,6 +48,9 @@ void maa_policy_done(MaaPolicy *policy);
 #define _cleanup_maa_policy_ _cleanup_(maa_policy_done)
 /* Out of the claims of GET's token. Error: TOKEN_CLAIM_INVALID. */
 Err *maa_policy_from_claims(const Json *claims, MaaPolicy *ret) _must_check_;
+
+/* Certificates, as PEM, of who signed the policy that a token is about: claim x-ms-policy-signer. *ret is NULL if there is none. Errors: JSON_…, KEY_INVALID. */
+Err *maa_policy_signer_from_claims(const Json *claims, char **ret) _must_check_;
 
 typedef enum MaaPolicyChange { MAA_POLICY_UPDATED, MAA_POLICY_REMOVED } MaaPolicyChange;
 /* Do the claims of the answer's token say that what was asked for is done, and with this very policy token? Errors: TOKEN_CLAIM_INVALID; SERVICE_ANSWER_INVALID

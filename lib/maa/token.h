@@ -18,6 +18,7 @@
 #define TOKEN_SKIP_EXPIRY (1u << 0)
 #define TOKEN_SKIP_NOT_BEFORE (1u << 1)
 #define TOKEN_SKIP_ISSUED_AT (1u << 2)
+#define TOKEN_SKIP_SIGNATURE (1u << 3)   /* and with it algorithm, key, crit, jku: what comes is not believed, whatever its claims say */
 
 typedef struct TokenRules {
         JoseAlgSet algorithms;            /* 0: RS256 alone */

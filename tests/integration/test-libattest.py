@@ -86,9 +86,9 @@ def example(name, language, *packages):
     return compiled(SOURCE / "docs/examples" / f"{name}.c", language, *packages)
 
 
-def attest(language="c"):
+def attest(language="c", *options):
     program = example("attest-tpm", language, "tss2-esys", "tss2-mu", "tss2-tctildr")
-    return call(program, INSTANCE_URL, INSTANCE_CA, TCTI, f"{BED}/boot.log", f"{BED}/ima.log")
+    return call(program, *options, INSTANCE_URL, INSTANCE_CA, TCTI, f"{BED}/boot.log", f"{BED}/ima.log")
 
 
 def decode(text):
@@ -172,6 +172,41 @@ def test_attestation_in_c_and_cpp_gives_a_token_that_openssl_verifies():
         assert bed.tpm("tpm2_getcap", "handles-transient").strip() == ""
 
 
+def test_attestation_with_a_key_in_the_tpm_binds_the_token_to_it():
+    """The key is made anew by the same recipe: the same key, as primary keys are."""
+    for language in COMPILERS:
+        done = attest(language, "--tpm-key")
+        assert done.returncode == 0 and done.stderr == "", done
+        claims = judge(done.stdout.strip())
+        folder = pathlib.Path(where.name)
+        bed.tpm("tpm2_createprimary", "-Q", "-C", "o", "-G", "rsa2048:null:null", "-g", "sha256", "-a",
+                "fixedtpm|fixedparent|sensitivedataorigin|userwithauth|noda|sign", "-c", str(folder / "request.ctx"))
+        bed.tpm("tpm2_readpublic", "-Q", "-c", str(folder / "request.ctx"), "-f", "pem", "-o", str(folder / "request.pem"))
+        modulus = checked("openssl", "rsa", "-pubin", "-in", folder / "request.pem", "-noout", "-modulus").strip().removeprefix("Modulus=")
+        bed.tpm("tpm2_flushcontext", "-t")
+        assert decode(claims["cnf"]["jwk"]["n"]).hex().upper() == modulus, claims["cnf"]
+        assert bed.tpm("tpm2_getcap", "handles-transient").strip() == ""
+
+
+def test_every_example_is_compiled_by_some_test():
+    """In both languages: example() does both where a test asks for both, the rest is done here."""
+    names = {path.stem for path in (SOURCE / "docs/examples").glob("*.c")}
+    assert names >= {"attest-tpm", "credential", "enclave", "metadata", "policy", "policy-certificates", "tpm-message", "validate-token"}, names
+    for name in sorted(names):
+        for language in COMPILERS:
+            example(name, language, *(("tss2-esys", "tss2-mu", "tss2-tctildr") if name == "attest-tpm" else ()))
+
+
+def test_one_message_of_attest_tpm_brings_a_challenge_and_a_refusal_its_code():
+    for language in COMPILERS:
+        done = call(example("tpm-message", language), INSTANCE_URL, INSTANCE_CA)
+        assert done.returncode == 0, done
+        payload = json.loads(done.stdout)["payload"]
+        assert len(decode(payload["challenge"])) == 16 and "service_context" in payload, payload
+    done = call(example("tpm-message", "c"), INSTANCE_URL, INSTANCE_CA, '{"payload":{"type":"nothing"}}')
+    assert done.returncode == 1 and "(ServiceRefused)" in done.stderr, done
+
+
 def test_unreachable_instance_and_absent_tpm_have_their_names():
     program = example("attest-tpm", "c", "tss2-esys", "tss2-mu", "tss2-tctildr")
     done = call(program, "https://127.0.0.1:1", INSTANCE_CA, TCTI)
@@ -189,7 +224,10 @@ def test_metadata_is_what_the_instance_publishes():
         done = call(example("metadata", language), INSTANCE_URL, INSTANCE_CA)
         assert done.returncode == 0, done
         lines = done.stdout.splitlines()
-        assert json.loads(lines[0]) == fetch("/.well-known/openid-configuration")
+        published = fetch("/.well-known/openid-configuration")
+        assert json.loads(lines[0]) == published
+        assert lines[1:5] == [f"issuer {published['issuer']}", f"keys {published['jwks_uri']}", " ".join(["algorithms"] + published["id_token_signing_alg_values_supported"]),
+                              " ".join(["claims"] + published["claims_supported"])], lines[1:5]
         for key in fetch("/certs")["keys"]:
             assert f"kid {key['kid']}" in lines, (key["kid"], lines)
             pem = ssl.DER_cert_to_PEM_cert(base64.b64decode(key["x5c"][0])).strip()
@@ -209,92 +247,43 @@ def test_policy_goes_to_the_instance_and_away_again():
         lines = done.stdout.splitlines()
         claims = json.loads(lines[0])
         assert (claims["x-ms-policy-result"], claims["x-ms-policy-token-hash"], claims["iss"]) == ("Updated", hashed, INSTANCE_URL)
-        assert lines[1:4] == [POLICY, "signed no", f"hash {hashed}"], lines
-        assert POLICY not in lines[4:] and lines[-2] == "signed no", lines
+        of_text = base64.urlsafe_b64encode(hashlib.sha256(json.loads(payload)["AttestationPolicy"].encode()).digest()).decode().rstrip("=")
+        assert lines[1:6] == [f"Updated {hashed}", f"tokens will say {of_text}", POLICY, "signed no", f"hash {hashed}"], lines
+        assert POLICY not in lines[6:] and lines[-2] == "signed no", lines
     done = call(example("policy", "c"), INSTANCE_URL, INSTANCE_CA, "no policy")
     assert done.returncode == 1 and "(ServiceRefused)" in done.stderr, done
 
 
-SIGNER_PROGRAM = r"""
-#include <attest/attest.h>
-#include <stdio.h>
-#include <stdlib.h>
-
-static char texts[3][16384];
-
-static const char *read_text(int n, const char *path) {
-        FILE *file = fopen(path, "rb");
-        size_t size = file ? fread(texts[n], 1, sizeof(texts[n]) - 1, file) : 0;
-        if (file)
-                fclose(file);
-        texts[n][size] = 0;
-        return texts[n];
-}
-
-static void check(const char *what, AttestError *error) {
-        if (error)
-                printf("%s: %s: %s\n", what, attest_error_get_name(error), attest_error_describe(error));
-        attest_error_free(error);
-}
-
-static void list(AttestClient *client) {
-        AttestSigners *signers = NULL;
-        check("list", attest_client_get_policy_certificates(client, &signers));
-        printf("certificates %zu\n", attest_signers_count(signers));
-        for (size_t i = 0; i < attest_signers_count(signers); i++)
-                printf("%s", attest_signers_get_certificates(signers, i));
-        attest_signers_free(signers);
-}
-
-int main(int argc, char **argv) {
-        AttestClient *client = NULL;
-        AttestPolicySigner *signer = NULL, *other = NULL;
-        AttestPolicy *policy = NULL;
-        if (argc != 6)
-                return 2;
-        const char *key = read_text(0, argv[3]), *certificate = read_text(1, argv[4]), *added = read_text(2, argv[5]);
-        check("client", attest_client_new(argv[1], &client));
-        check("ca", attest_client_set_ca_file(client, argv[2]));
-        check("require", attest_rules_require_claim(attest_client_get_rules(client), "of-attestations", "alone"));
-        check("other", attest_policy_signer_new(key, added, &other));
-        check("signer", attest_policy_signer_new(key, certificate, &signer));
-        check("unsigned", attest_client_set_policy(client, ATTEST_POLICY_TPM, "version=1.0; authorizationrules{=> permit();}; issuancerules{};", NULL, NULL));
-        check("set", attest_client_set_policy(client, ATTEST_POLICY_TPM, "version=1.0; authorizationrules{=> permit();}; issuancerules{};", signer, NULL));
-        check("get", attest_client_get_policy(client, ATTEST_POLICY_TPM, &policy));
-        printf("signed %d verified %d\n", attest_policy_is_signed(policy), attest_policy_is_verified(policy));
-        list(client);
-        check("add", attest_client_add_policy_certificate(client, added, signer, NULL));
-        list(client);
-        check("remove", attest_client_remove_policy_certificate(client, added, signer, NULL));
-        list(client);
-        check("reset", attest_client_reset_policy(client, ATTEST_POLICY_TPM, signer, NULL));
-        attest_policy_free(policy);
-        attest_policy_signer_free(signer);
-        attest_client_free(client);
-        return 0;
-}
-"""
+def make_signer(name, *kind):
+    folder = pathlib.Path(where.name)
+    checked("openssl", "req", "-x509", "-newkey", *kind, "-nodes", "-subj", f"/CN={name}", "-days", "2", "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem")
+    return folder / f"{name}.key", folder / f"{name}.pem"
 
 
 def test_signed_policies_and_certificates_of_an_isolated_instance():
+    """Signed by an RSA and by an EC key."""
     folder = pathlib.Path(where.name)
-    for name in ("manager", "newcomer"):
-        checked("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-days", "2", "-keyout", folder / f"{name}.key",
-                "-out", folder / f"{name}.pem")
-    source = folder / "signers.c"
-    source.write_text(SIGNER_PROGRAM)
-    command = [pathlib.Path(bed.BUILD) / "instance/attest-instance", "--listen", "127.0.0.1:0", "--state", folder / "isolated", "--mode", "isolated",
-               "--policy-signer", folder / "manager.pem"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as instance:
-        try:
-            url = instance.stdout.readline().split("=", 1)[1].strip()
-            done = call(compiled(source, "c"), url, folder / "isolated/ca.pem", folder / "manager.key", folder / "manager.pem", folder / "newcomer.pem")
-        finally:
-            instance.terminate()
-    manager, newcomer = ((folder / f"{name}.pem").read_text() for name in ("manager", "newcomer"))
-    lines = done.stdout.splitlines()
-    assert done.returncode == 0 and lines[0].startswith("other: KeyInvalid: ") and lines[1].startswith("unsigned: ServiceRefused: "), done
-    assert "\n".join(lines[2:]) + "\n" == f"signed 1 verified 1\ncertificates 1\n{manager}certificates 2\n{manager}{newcomer}certificates 1\n{manager}", done
+    newcomer = make_signer("newcomer", "rsa:2048")[1]
+    digest = hashlib.sha1(ssl.PEM_cert_to_DER_cert(newcomer.read_text())).hexdigest().upper()
+    for language, kind in (("c", ("rsa:2048",)), ("c++", ("ec", "-pkeyopt", "ec_paramgen_curve:P-384"))):
+        key, manager = make_signer(f"manager-{kind[0][:2]}", *kind)
+        command = [pathlib.Path(bed.BUILD) / "instance/attest-instance", "--listen", "127.0.0.1:0", "--state", folder / f"isolated-{language}", "--mode", "isolated",
+                   "--policy-signer", manager]
+        program, ca = example("policy-certificates", language), folder / f"isolated-{language}/ca.pem"
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as instance:
+            try:
+                url = instance.stdout.readline().split("=", 1)[1].strip()
+                done = call(program, url, ca, POLICY, key, manager, newcomer)
+                mismatch = call(program, url, ca, POLICY, key, newcomer, newcomer)
+                unsigned = call(example("policy", language), url, ca, POLICY)
+            finally:
+                instance.terminate()
+        texts = {"manager": manager.read_text(), "newcomer": newcomer.read_text()}
+        assert done.returncode == 0 and done.stdout == (
+            "Updated, signed by\n{manager}verified yes\n" f"{digest} IsPresent\n" "certificates 2\n{manager}{newcomer}" f"{digest} IsAbsent\n" "certificates 1\n{manager}"
+        ).format(**texts), done
+        assert mismatch.returncode == 1 and "(KeyInvalid)" in mismatch.stderr, mismatch
+        assert unsigned.returncode == 1 and "(ServiceRefused)" in unsigned.stderr, unsigned
 
 
 LIMITS_PROGRAM = r"""
@@ -318,7 +307,7 @@ static bool for_half_a_second(void *userdata, const char *state) {
 
 int main(int argc, char **argv) {
         AttestClient *client = NULL;
-        char *metadata = NULL;
+        AttestMetadata *metadata = NULL;
         if (argc != 4 || attest_client_new(argv[1], &client) || attest_client_set_ca_file(client, argv[2]))
                 return 2;
         begin = seconds();
@@ -328,7 +317,7 @@ int main(int argc, char **argv) {
                 attest_client_set_progress(client, for_half_a_second, argv[3]);
         AttestError *error = attest_client_get_openid_metadata(client, &metadata);
         printf("%s %.3f %s\n", error ? attest_error_get_name(error) : "fine", seconds(), error ? attest_error_describe(error) : "");
-        free(metadata);
+        attest_metadata_free(metadata);
         attest_error_free(error);
         attest_client_free(client);
         return 0;
@@ -459,7 +448,7 @@ int main(int argc, char **argv) {
         NAME(attest_rules_set_keys(rules, "{}"));
         NAME(attest_rules_set_keys(rules, keys));
         NAME(attest_rules_set_algorithms(rules, "none"));
-        NAME(attest_rules_skip_check(rules, "signature"));
+        NAME(attest_rules_skip_check(rules, "colour"));
         NAME(attest_rules_validate(rules, token_text, &token));
         printf("%d %d %s %llu %llu\n", attest_token_is_validated(token), attest_token_get_skipped_checks(token)[0] == NULL, attest_token_get_issuer(token),
                (unsigned long long) attest_token_get_expires_sec(token), (unsigned long long) attest_token_get_issued_sec(token));
@@ -539,6 +528,202 @@ def test_rules_callbacks_and_errors_in_a_program_of_its_own():
         assert done.returncode == 0 and done.stderr == "", done
         lines = done.stdout.splitlines()
         assert lines == expected, [(i, a, b) for i, (a, b) in enumerate(zip(lines, expected)) if a != b] or (len(lines), len(expected))
+
+
+CHECKS_PROGRAM = r"""
+#include <attest/attest.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define NAME(expression) do { AttestError *error = (expression); printf("%s\n", error ? attest_error_get_name(error) : "ok"); attest_error_free(error); } while (0)
+
+static void judge(const AttestRules *rules, const char *text) {
+        AttestToken *token = NULL;
+        AttestError *error = attest_rules_validate(rules, text, &token);
+        printf("%s", error ? attest_error_get_name(error) : attest_token_is_validated(token) ? "believed" : "not believed");
+        for (const char *const *skipped = token ? attest_token_get_skipped_checks(token) : NULL; skipped && *skipped; skipped++)
+                printf(" %s", *skipped);
+        printf("%s\n", token && !attest_token_get_signer(token) ? " (nobody signed)" : "");
+        attest_error_free(error);
+        attest_token_free(token);
+}
+
+static AttestError *see_signer(void *userdata, const AttestToken *token) {
+        const char *signer = attest_token_get_signer(token);
+        ++*(int *) userdata;
+        return signer && *signer ? NULL : attest_error_new("Internal", "no signer");
+}
+
+int main(int argc, char **argv) {
+        const char *url = argv[1], *ca = argv[2], *good = argv[3], *spoiled = argv[4], *keys = argv[5], *unsigned_token = argv[6];
+        unsigned long long expires = strtoull(argv[7], NULL, 10);
+        AttestRules *rules = NULL;
+        AttestToken *token = NULL;
+        AttestClient *client = NULL;
+        char *text = NULL;
+        size_t size = 0;
+        int seen = 0;
+        (void) argc;
+        for (const char *const *name = attest_rules_get_check_names(); *name; name++)
+                printf("%s%s", *name, name[1] ? " " : "\n");
+        NAME(attest_rules_new(&rules));
+        NAME(attest_rules_set_issuer(rules, url));
+        NAME(attest_rules_skip_check(rules, "signature"));
+        judge(rules, spoiled);
+        judge(rules, unsigned_token);
+        attest_rules_set_time_sec(rules, expires + 121);
+        judge(rules, good);
+        attest_rules_set_time_sec(rules, 0);
+        NAME(attest_rules_use_check(rules, "signature"));
+        judge(rules, good);
+        NAME(attest_rules_set_keys(rules, keys));
+        judge(rules, spoiled);
+        judge(rules, good);
+        NAME(attest_rules_set_nonce(rules, "12345678", 8));
+        judge(rules, good);
+        NAME(attest_rules_skip_check(rules, "nonce"));
+        NAME(attest_rules_set_policy_hash(rules, "AAAA"));
+        judge(rules, good);
+        NAME(attest_rules_skip_check(rules, "policy-hash"));
+        NAME(attest_rules_require_claim(rules, "no such claim", "1"));
+        judge(rules, good);
+        NAME(attest_rules_skip_check(rules, "required-claims"));
+        NAME(attest_rules_skip_check(rules, "request-key"));
+        judge(rules, good);
+        NAME(attest_rules_use_check(rules, "nonce"));
+        judge(rules, good);
+        attest_rules_free(rules);
+
+        NAME(attest_token_parse(good, &token));
+        const void *signature = attest_token_get_signature(token, &size);
+        printf("%s %s %s %d %zu %02x %d\n", attest_token_get_algorithm(token), attest_token_get_key_id(token), attest_token_get_id(token),
+               !attest_token_get_subject(token) && !attest_token_get_audience(token), size, *(const unsigned char *) signature,
+               attest_token_get_skipped_checks(token)[0] == NULL);
+        NAME(attest_token_get_header_member(token, "typ", &text));
+        printf("%s\n", text);
+        free(text);
+        NAME(attest_token_get_header_member(token, "zip", &text));
+        printf("%d\n", text == NULL);
+        attest_token_free(token);
+
+        NAME(attest_client_new(url, &client));
+        NAME(attest_client_set_ca_file(client, ca));
+        NAME(attest_rules_new(&rules));
+        attest_rules_set_callback(rules, see_signer, &seen);
+        NAME(attest_rules_set_algorithms(rules, "ES256"));
+        attest_client_use_rules(client, rules);
+        token = NULL;
+        NAME(attest_client_validate_token(client, good, &token));
+        NAME(attest_rules_set_algorithms(rules, "RS256"));
+        NAME(attest_client_validate_token(client, good, &token));
+        token = attest_token_free(token);
+        attest_client_use_rules(client, NULL);
+        NAME(attest_client_validate_token(client, good, &token));
+        printf("%d\n", seen);
+        attest_token_free(token);
+        attest_rules_free(rules);
+        attest_client_free(client);
+        return 0;
+}
+"""
+
+
+def test_checks_are_switched_by_name_and_the_token_tells():
+    good = attest().stdout.strip()
+    claims = judge(good)
+    header, payload, signature = good.split(".")
+    spoiled = f"{header}.{payload}.{signature[:-5]}{'A' if signature[-5] != 'A' else 'B'}{signature[-4:]}"
+    none = base64.urlsafe_b64encode(b'{"alg":"none"}').decode().rstrip("=") + f".{payload}."
+    kid = json.loads(decode(header))["kid"]
+    source = pathlib.Path(where.name) / "checks.c"
+    source.write_text(CHECKS_PROGRAM)
+    expected = ["signature issuer expiry not-before issued-at nonce request-key policy-hash required-claims", "ok", "ok", "ok",
+                "not believed signature (nobody signed)", "not believed signature (nobody signed)", "TokenExpired", "ok", "InvalidArgument", "ok",
+                "TokenSignatureInvalid", "believed", "ok", "TokenNonceMismatch", "ok", "ok", "TokenPolicyHashMismatch", "ok", "ok", "TokenClaimRequired", "ok", "ok",
+                "believed nonce request-key policy-hash required-claims", "ok", "TokenNonceMismatch", "ok",
+                f"RS256 {kid} {claims['jti']} 1 256 {decode(signature)[0]:02x} 1", "ok", '"JWT"', "ok", "1",
+                "ok", "ok", "ok", "ok", "TokenAlgNotAllowed", "ok", "ok", "ok", "1"]
+    for language in COMPILERS:
+        done = call(compiled(source, language), INSTANCE_URL, INSTANCE_CA, good, spoiled, json.dumps(fetch("/certs")), none, claims["exp"])
+        assert done.returncode == 0 and done.stderr == "", done
+        lines = done.stdout.splitlines()
+        assert lines == expected, [(i, a, b) for i, (a, b) in enumerate(zip(lines, expected)) if a != b] or (len(lines), len(expected))
+
+
+ENCLAVE_PROGRAM = r"""
+#include <attest/attest.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static unsigned char bytes[2][65536];
+
+static size_t read_file(int n, const char *path) {
+        FILE *file = fopen(path, "rb");
+        size_t size = file ? fread(bytes[n], 1, sizeof(bytes[n]), file) : 0;
+        if (file)
+                fclose(file);
+        return size;
+}
+
+static const char *show(const char *text) {
+        return text ? text : "-";
+}
+
+int main(int argc, char **argv) {
+        AttestClient *client = NULL;
+        AttestEnclave *enclave = NULL;
+        AttestEnclaveResult *result = NULL;
+        size_t held = 0;
+        if (argc != 6 || attest_client_new(argv[1], &client) || attest_client_set_ca_file(client, argv[2]) ||
+            attest_enclave_new_open_enclave(bytes[0], read_file(0, argv[3]), &enclave) ||
+            attest_enclave_set_runtime_data(enclave, bytes[1], read_file(1, argv[4]), argv[5][0] == 'j'))
+                return 2;
+        if (argv[5][0] == 'd' && attest_enclave_set_draft_policy(enclave, "version=1.0; authorizationrules{=> permit();}; issuancerules{=> issue(type=\"a\", value=1);};"))
+                return 2;
+        AttestError *error = attest_client_attest_enclave(client, enclave, &result);
+        if (error) {
+                printf("%s: %s\n", attest_error_get_name(error), attest_error_describe(error));
+                attest_error_free(error);
+        } else {
+                const void *data = attest_enclave_result_get_held_bytes(result, &held);
+                printf("%d\n%s\n%s\n%s\n%s\n%s\n%s\n%s\n", attest_token_is_validated(attest_enclave_result_get_token(result)),
+                       show(attest_enclave_result_get_version(result)), show(attest_enclave_result_get_policy_signer(result)),
+                       show(attest_enclave_result_get_policy_claims(result)), show(attest_enclave_result_get_collateral(result)),
+                       show(attest_enclave_result_get_tcb_identifier(result)), show(attest_enclave_result_get_runtime(result)),
+                       attest_token_get_claims(attest_enclave_result_get_token(result)));
+                if (data)
+                        fwrite(data, 1, held, stderr);
+        }
+        attest_enclave_result_free(result);
+        attest_enclave_free(enclave);
+        attest_client_free(client);
+        return 0;
+}
+"""
+
+
+def test_results_of_open_enclaves_are_typed():
+    exchanges = pathlib.Path(os.environ.get("ATTESTD_VECTORS", "")) / "maa/exchanges"
+    if not exchanges.is_dir():
+        raise Skip(f"no vectors in {exchanges}")
+    source = pathlib.Path(where.name) / "enclave-results.c"
+    source.write_text(ENCLAVE_PROGRAM)
+    for language in COMPILERS:
+        program = compiled(source, language)
+        for folder, kind in (("AttestWithRuntimeData-OpenEnclave_Aad", "binary"), ("AttestWithRuntimeDataJson-OpenEnclave_Aad", "json"),
+                             ("AttestWithRuntimeData-OpenEnclave_Aad", "draft")):
+            report, data = (next((exchanges / folder).glob(f"*.request.{name}*")) for name in ("report", "runtimeData"))
+            done = subprocess.run([program, INSTANCE_URL, INSTANCE_CA, report, data, kind], capture_output=True, timeout=60, env=environment())
+            lines = done.stdout.decode().splitlines()
+            assert done.returncode == 0 and len(lines) == 8, done
+            claims = json.loads(lines[7])
+            assert lines[0] == ("0" if kind == "draft" else "1"), lines
+            assert lines[1] == claims["x-ms-ver"] == "1.0" and lines[2] == "-", lines
+            assert json.loads(lines[3]) == claims["x-ms-policy"] and json.loads(lines[4]) == claims["x-ms-sgx-collateral"], lines
+            assert (kind == "draft") == (json.loads(lines[3]).get("a") == 1), lines[3]
+            assert lines[5] == claims.get("x-ms-sgx-tcbidentifier", "-"), lines
+            assert done.stderr == (data.read_bytes() if kind != "json" else b""), done.stderr
+            assert json.loads(lines[6]) == json.loads(data.read_bytes().rstrip(b"\0")) if kind == "json" else lines[6] == "-", lines[6]
 
 
 bed.TESTBED_OPTIONS = ["--no-daemon"]

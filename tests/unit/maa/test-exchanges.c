@@ -420,12 +420,37 @@ static void test_maa_signer_other_keys_are_refused_and_ec_keys_sign(void **state
         assert_string_equal((const char *) jws->payload.data, "{\"AttestationPolicy\":\"cA\"}");
 }
 
+/* Claims of real tokens about policies whose text is known. */
+static void test_maa_policy_hashes_are_those_of_recorded_tokens(void **state) {
+        vectors_need();
+        _cleanup_json_ Json *list = vector_read_json("maa/policy/policy-hash-vectors.json");
+        size_t n_texts = 0, n_tokens = 0;
+        for (size_t i = 0; i < json_object_array_length(list); i++) {
+                const Json *vector = json_object_array_get_idx(list, i);
+                const char *jws = text_of(vector, "jws"), *text = text_of(vector, "policy_text");
+                const char *of_text = text_of(vector, "x-ms-policy-hash (attestation tokens)"), *of_token = text_of(vector, "x-ms-policy-token-hash (policy result tokens)");
+                _cleanup_free_ char *hash = NULL, *token_hash = NULL;
+                if (text && of_text) {
+                        assert_ok(maa_policy_hash(text, &hash));
+                        assert_string_equal(hash, of_text);
+                        n_texts++;
+                }
+                if (jws && of_token) {
+                        assert_ok(maa_policy_token_hash(jws, &token_hash));
+                        assert_string_equal(token_hash, of_token);
+                        n_tokens++;
+                }
+        }
+        assert_true(n_texts >= 2 && n_tokens >= 2);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_recorded_exchanges),
                 cmocka_unit_test(test_maa_enclave_request_bad_input_is_refused),
                 cmocka_unit_test(test_maa_enclave_claims_older_names_count_where_the_newer_are_absent),
                 cmocka_unit_test(test_answers_that_cannot_be_used_are_refused),
+                cmocka_unit_test(test_maa_policy_hashes_are_those_of_recorded_tokens),
                 cmocka_unit_test(test_maa_signer_other_keys_are_refused_and_ec_keys_sign),
         };
         return cmocka_run_group_tests(tests, set_up, tear_down);
