@@ -23,6 +23,7 @@ struct InstanceClient {
         TransportOptions transport;
         RetryPlan retry;
         uint64_t budget_usec;        /* for the waits of a credential */
+        bool waits;                  /* until transport.deadline_usec */
         JwkSet *keys;
 };
 
@@ -42,7 +43,8 @@ OptionTaken instance_option_take(InstanceOptions *options, int c, const char *ar
                 return OPTION_TAKEN;
         case OPTION_WAIT:
                 options->wait = true;
-                return OPTION_TAKEN;
+                options->wait_usec = WAIT_TIME_OF_TIMEOUT;
+                return !argument || option_duration(options->common.verb, "wait", argument, &options->wait_usec) ? OPTION_TAKEN : OPTION_WRONG;
         default:
                 return common_option_take(&options->common, c, argument);
         }
@@ -81,6 +83,52 @@ static Err *load_profiles(InstanceClient *client, const char *config_file) {
         return err;
 }
 
+static uint64_t monotonic_usec(void) {
+        struct timespec now = {};
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (uint64_t) now.tv_sec * USEC_PER_SEC + (uint64_t) now.tv_nsec / NSEC_PER_USEC;
+}
+
+static uint64_t left_usec(const InstanceClient *client) {
+        return client->transport.deadline_usec - MIN_OF(monotonic_usec(), client->transport.deadline_usec);
+}
+
+static void sleep_usec(uint64_t usec) {
+        const struct timespec pause = { .tv_sec = (time_t) (usec / USEC_PER_SEC), .tv_nsec = (long) (usec % USEC_PER_SEC * NSEC_PER_USEC) };
+        (void) clock_nanosleep(CLOCK_MONOTONIC, 0, &pause, NULL);
+}
+
+/* Who gives access tokens has a plan of his own for trying again; with --wait that is begun anew until the time is over. */
+static Err *get_credential(InstanceClient *client, const Config *config) {
+        for (uint64_t pause_usec = USEC_PER_SEC;; pause_usec = MIN_OF(2 * pause_usec, WAIT_DELAY_MAX_USEC)) {
+                TransportOptions transport = client->transport;
+                uint64_t budget_usec = client->waits ? MAX_OF(left_usec(client), UINT64_C(1)) : client->budget_usec;
+                transport.deadline_usec = 0;      /* the budget is enough, and leaves the last error as it is */
+                if (client->waits)
+                        transport.timeout_usec = MIN_OF(transport.timeout_usec, budget_usec);
+                Err *err = cli_credential_get(config, &transport, budget_usec, &client->authorization);
+                if (!err || !client->waits || err_code_info(err_code(err))->retry != ERR_RETRY_TRANSIENT || left_usec(client) <= pause_usec)
+                        return err;
+                err_free(err);
+                sleep_usec(pause_usec);
+        }
+}
+
+/* After the transport is known. */
+static void begin_to_wait(InstanceClient *client, const InstanceOptions *options) {
+        if (options->common.has_timeout)
+                client->budget_usec = client->retry.total_usec = client->transport.timeout_usec = MAX_OF(options->common.timeout_usec, UINT64_C(1));
+        if (!options->wait || options->wait_usec == 0)
+                return;
+        uint64_t wait_usec = options->wait_usec == WAIT_TIME_OF_TIMEOUT ? client->budget_usec : options->wait_usec;
+        client->waits = true;
+        client->transport.deadline_usec = monotonic_usec() + MIN_OF(wait_usec, UINT64_MAX / 4);
+        client->transport.keeps_last_error = true;
+        client->retry.n_tries = UINT_MAX;
+        client->retry.total_usec = UINT64_MAX;
+        client->retry.delay_max_usec = WAIT_DELAY_MAX_USEC;
+}
+
 static Err *use_profile(InstanceClient *client, const InstanceOptions *options) {
         const Config *config = NULL;
         TRY(load_profiles(client, options->config_file));
@@ -99,7 +147,8 @@ static Err *use_profile(InstanceClient *client, const InstanceOptions *options) 
         client->api_version = config->api_version;
         TRY(string_copy(config->url, &client->url));
         TRY(jose_alg_set_parse(config->algorithms, &client->algorithms));
-        return cli_credential_get(config, &client->transport, client->budget_usec, &client->authorization);
+        begin_to_wait(client, options);
+        return get_credential(client, config);
 }
 
 static Err *use_url(InstanceClient *client, const InstanceOptions *options) {
@@ -107,6 +156,7 @@ static Err *use_url(InstanceClient *client, const InstanceOptions *options) {
         TRY(maa_base_url_normalize(options->url, &client->url));
         client->issuer = client->url;
         client->transport = (TransportOptions) { .ca_file = options->ca_file, .connect_timeout_usec = CONNECT_TIMEOUT_USEC, .timeout_usec = REQUEST_TIMEOUT_USEC };
+        begin_to_wait(client, options);
         if (!options->token_file)
                 return NULL;
         TRY(file_read(options->token_file, ACCESS_TOKEN_SIZE_MAX, &token));
@@ -119,16 +169,7 @@ Err *instance_client_open(const InstanceOptions *options, InstanceClient **ret) 
                 return err_oom();
         client->retry = retry_plan_default();
         client->budget_usec = WAIT_USEC;
-        if (options->common.has_timeout)
-                client->budget_usec = client->retry.total_usec = MAX_OF(options->common.timeout_usec, UINT64_C(1));
         TRY(options->url ? use_url(client, options) : use_profile(client, options));
-        if (options->common.has_timeout)
-                client->transport.timeout_usec = client->budget_usec;
-        if (options->wait) {
-                client->retry.n_tries = UINT_MAX;
-                client->retry.total_usec = client->budget_usec;
-                client->retry.delay_max_usec = WAIT_DELAY_MAX_USEC;
-        }
         *ret = steal_ptr(&client);
         return NULL;
 }

@@ -14,21 +14,24 @@ enum { OPTION_INSTANCE = OPTION_OF_VERB + 100, OPTION_CA_FILE, OPTION_CONFIG, OP
         { "help", no_argument, NULL, 'h' }, { "json", no_argument, NULL, OPTION_JSON }, COMMON_OPTION_PROFILE, COMMON_OPTION_TIMEOUT,  \
                 { "instance", required_argument, NULL, OPTION_INSTANCE }, { "ca-file", required_argument, NULL, OPTION_CA_FILE },      \
                 { "config", required_argument, NULL, OPTION_CONFIG }, { "token-file", required_argument, NULL, OPTION_TOKEN_FILE },    \
-                { "wait", no_argument, NULL, OPTION_WAIT }
+                { "wait", optional_argument, NULL, OPTION_WAIT }
 #define INSTANCE_OPTIONS_HELP                                                                                \
         "  --instance URL       the instance; default: that of the profile\n"                                \
         "  --ca-file FILE       with --instance: trust these authorities (PEM) for its TLS instead of the system's\n" \
         "  --token-file FILE    with --instance: an access token, sent as Authorization: Bearer\n"           \
         "  --config FILE        this configuration file and its drop-ins alone\n"                            \
         "  --profile P          the profile; default: the first\n"                                           \
-        "  --wait               keep trying while the instance cannot be reached or is busy\n"               \
-        "  --timeout TIME       of a request; with --wait, of all tries (default: 5min)\n"                   \
+        "  --wait[=TIME]        keep trying for that long (default: 5min) while the instance, or who gives access tokens, cannot be reached or is busy\n" \
+        "  --timeout TIME       of a request; with --wait alone, instead of its TIME\n"                      \
         "  --json               as a JSON object\n"
+
+#define WAIT_TIME_OF_TIMEOUT UINT64_MAX
 
 typedef struct InstanceOptions {
         CommonOptions common;
         const char *url, *ca_file, *config_file, *token_file;
         bool wait;
+        uint64_t wait_usec;                  /* with wait: how long; WAIT_TIME_OF_TIMEOUT: --timeout says it */
 } InstanceOptions;
 #define INSTANCE_OPTIONS_OF(name) (InstanceOptions) { .common = { .verb = (name), .profile = "" } }
 /* As common_option_take(). */

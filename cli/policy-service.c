@@ -12,6 +12,7 @@ const char policy_service_help[] =
         "  set --type TYPE --policy FILE [--key FILE --cert FILE]   set it, signed where there is a key\n"
         "  reset --type TYPE [--key FILE --cert FILE]               back to the instance's default\n"
         "  hash --policy FILE [--key FILE --cert FILE]              x-ms-policy-token-hash, without asking anybody\n"
+        "  --of-text            with hash: x-ms-policy-hash of the tokens that the policy judges (PolicyHash=) instead\n"
         "  --type TYPE          tpm, sgx or openenclave\n"
         "  --policy FILE        the policy's text; - for standard input\n"
         "  --key FILE           the signer's private key (PEM, RSA or EC)\n"
@@ -22,6 +23,7 @@ typedef struct Request {
         InstanceOptions options;
         const char *type_name, *policy, *key, *certificate;
         MaaPolicyType type;
+        bool of_text;
 } Request;
 
 static Err *read_policy(const char *path, char **ret) {
@@ -108,17 +110,19 @@ static Err *change(const Request *request, MaaPolicyChange wanted, InstanceClien
 }
 
 static Err *show_hash(const Request *request) {
-        _cleanup_free_ char *text = NULL, *policy_token = NULL, *hash = NULL;
+        _cleanup_free_ char *text = NULL, *policy_token = NULL, *hash = NULL, *text_hash = NULL;
         _cleanup_json_ Json *json = NULL;
         TRY(read_policy(request->policy, &text));
         TRY(make_token(request, text, &policy_token));
         TRY(maa_policy_token_hash(policy_token, &hash));
+        TRY(maa_policy_hash(text, &text_hash));
         if (!cli_is_json()) {
-                printf("%s\n", hash);
+                printf("%s\n", request->of_text ? text_hash : hash);
                 return NULL;
         }
         TRY(json_new_object(&json));
         TRY(json_add_string(json, "policy_token_hash", hash));
+        TRY(json_add_string(json, "policy_hash", text_hash));
         TRY(json_add_string(json, "policy_token", policy_token));
         return cli_print_json(json);
 }
@@ -144,6 +148,8 @@ static int check(const char *what, Request *request) {
                 return cli_usage_error("policy", takes_policy ? "%s needs --policy FILE" : "%s takes no --policy", what);
         if (!request->type_name != !takes_type)
                 return cli_usage_error("policy", takes_type ? "%s needs --type tpm, sgx or openenclave" : "%s takes no --type", what);
+        if (request->of_text && !string_equal(what, "hash"))
+                return cli_usage_error("policy", "--of-text is for hash");
         if (!request->key != !request->certificate)
                 return cli_usage_error("policy", "--key and --cert belong together");
         if (request->key && string_equal(what, "get"))
@@ -155,13 +161,14 @@ static int check(const char *what, Request *request) {
 }
 
 int policy_service(const char *what, int argc, char **argv) {
-        enum { OPTION_TYPE = OPTION_OF_VERB, OPTION_POLICY, OPTION_KEY, OPTION_CERT };
+        enum { OPTION_TYPE = OPTION_OF_VERB, OPTION_POLICY, OPTION_KEY, OPTION_CERT, OPTION_OF_TEXT };
         static const struct option table[] = {
                 INSTANCE_OPTIONS,
                 { "type", required_argument, NULL, OPTION_TYPE },
                 { "policy", required_argument, NULL, OPTION_POLICY },
                 { "key", required_argument, NULL, OPTION_KEY },
                 { "cert", required_argument, NULL, OPTION_CERT },
+                { "of-text", no_argument, NULL, OPTION_OF_TEXT },
                 {},
         };
         Request request = { .options = INSTANCE_OPTIONS_OF("policy") };
@@ -172,6 +179,8 @@ int policy_service(const char *what, int argc, char **argv) {
                                     c == OPTION_CERT ? &request.certificate : NULL;
                 if (text)
                         *text = optarg;
+                else if (c == OPTION_OF_TEXT)
+                        request.of_text = true;
                 else if (instance_option_take(&request.options, c, optarg) != OPTION_TAKEN)
                         return EXIT_USAGE;
         }

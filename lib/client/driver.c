@@ -469,6 +469,10 @@ static void do_sign(Operation *operation, const DriverCallbacks *callbacks) {
 /* In slices, so that the caller can cancel. */
 static void do_wait(Operation *operation, const TransportOptions *options, const DriverCallbacks *callbacks) {
         uint64_t left_usec = operation_delay_usec(operation);
+        if (is_over(options, left_usec) && options->keeps_last_error) {
+                operation_give_up(operation);
+                return;
+        }
         if (is_over(options, left_usec)) {
                 operation_take_failure(operation, err_new(ERR_TIMEOUT, "no time is left to try again"));
                 return;

@@ -75,6 +75,18 @@ void operation_take_failure(Operation *operation, Err *steal_err) {
         operation_enter(operation, OPERATION_FAILED);
 }
 
+void operation_give_up(Operation *operation) {
+        if (operation->step != OPERATION_WAIT)
+                return;
+        if (operation->kind->take_failure) {
+                operation->kind->take_failure(operation, err_new(ERR_TIMEOUT, "no time is left to try again"));
+                return;
+        }
+        if (operation->retry.n_tried > 1)
+                operation->err = err_wrap(operation->err, "after %u tries", operation->retry.n_tried);
+        operation_enter(operation, OPERATION_FAILED);
+}
+
 Err *operation_take_error(Operation *operation) {
         return operation->step == OPERATION_FAILED ? steal_ptr(&operation->err) : NULL;
 }

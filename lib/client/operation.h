@@ -36,6 +36,8 @@ void operation_take_elapsed(Operation *operation, uint64_t now_sec);
 /* To be said before the first step. What fails on its way to the service, or there, is tried again by the plan: each time from the beginning, for a request that
  * was refused may have spent its challenge. Without a plan nothing is. Tokens (operation_new_token()) have a plan of their own. */
 void operation_set_retry(Operation *operation, const RetryPlan *plan);
+/* In WAIT, of operations with a plan: the other try does not take place, and what the last one failed with is the error. */
+void operation_give_up(Operation *operation);
 void operation_take_failure(Operation *operation, Err *steal_err);      /* transport or collector failed */
 Err *operation_take_error(Operation *operation);                        /* in FAILED: hands the error over (once) */
 

@@ -141,10 +141,43 @@ class CliTest(InstanceTest):
             began = time.monotonic()
             self.ctl(instance, "signers", "--wait", "--timeout", "40s")
             self.assertGreater(time.monotonic() - began, 0.1)
+            instance.ask("PUT", "/fault", "certs:status=503@6")
+            self.ctl(instance, "signers", "--wait=40s")
+            instance.ask("PUT", "/fault", "certs:status=503@6")
+            self.ctl(instance, "signers", status=self.code("ServiceUnavailable"))
+            self.assertIn("after 4 tries", self.last_error)
+
+    def test_wait_ends_with_the_last_error_when_its_time_is_over(self):
+        with self.start() as instance:
+            for faults, seconds, name in (("certs:status=503", "3s", "ServiceUnavailable"),                               # pauses
+                                          ("certs:status=429\ncerts:retry-after=600", "5s", "ServiceThrottled"),          # a pause that is too long: at once
+                                          ("certs:latency=60000", "2s", "Timeout"), ("certs:status=503", "0", "ServiceUnavailable")):
+                instance.ask("PUT", "/fault", faults)
+                began = time.monotonic()
+                self.ctl(instance, "signers", f"--wait={seconds}", status=self.code(name))
+                took = time.monotonic() - began
+                self.assertLess(took, 8, faults)
+                if name == "Timeout":
+                    self.assertGreater(took, 1.5)
+            instance.ask("PUT", "/fault", "")
+            self.ctl(instance, "policy", "set", "--wait=30s", "--type", "tpm", "--policy", "-", data=b"no policy", status=self.code("PolicyInvalid"))    # is not transient
+            instance.ask("PUT", "/fault", "other:status=503@2")
+            self.ctl(instance, "policy", "set", "--wait=30s", "--type", "tpm", "--policy", "-", data=POLICY.encode())      # standard input is read once
+            self.assertEqual(self.ctl(instance, "policy", "get", "--type", "tpm"), POLICY)
+        began = time.monotonic()
+        self.ctl(instance, "metadata", "--wait=2s", status=self.code("ServiceUnreachable"))       # nobody listens any more
+        self.assertTrue(0.5 < time.monotonic() - began < 8)
+
+    def test_policy_hash_of_the_text_is_what_tokens_say(self):
+        of_text = encode(hashlib.sha256(encode(POLICY).encode()).digest())
+        command = [ATTESTCTL, "policy", "hash", "--policy", self.policy_file]
+        self.assertEqual(subprocess.run([*command, "--of-text"], capture_output=True, check=True).stdout.decode(), of_text + "\n")
+        shown = json.loads(subprocess.run([*command, "--json"], capture_output=True, check=True).stdout)
+        self.assertEqual((shown["policy_hash"], shown["policy_token_hash"]), (of_text, self.hash_of_unsigned()))
 
     def test_usage(self):
         with self.start() as instance:
-            for arguments in (["policy", "get"], ["policy", "get", "--type", "x"], ["policy", "set", "--type", "tpm"], ["policy", "--type", "tpm", "get"],
+            for arguments in (["policy", "get"], ["signers", "--wait=soon"], ["policy", "get", "--type", "tpm", "--of-text"], ["policy", "get", "--type", "x"], ["policy", "set", "--type", "tpm"], ["policy", "--type", "tpm", "get"],
                               ["policy", "get", "--type", "tpm", "--key", "k"], ["policy-cert", "add"], ["policy-cert", "list", "x"], ["attest-sgx"],
                               ["signers", "x"], ["metadata", "--pem"], ["metadata", "--profile", "p"]):
                 self.ctl(instance, *arguments, status=2)

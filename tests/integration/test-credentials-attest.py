@@ -182,6 +182,25 @@ def test_attestctl_waits_for_imds_within_its_timeout():
         assert time.monotonic() - begin < 12
 
 
+def test_attestctl_waits_for_the_authority_and_says_what_is_wrong_in_the_end():
+    codes = {name: item["exit_status"] for name, item in error_table().items()}
+    command = ("policy", "get", "--type", "tpm", "--config", CONFIG)
+    with Settings(secret()):
+        Bench.get().instance.faults("authority:status=503@6")
+        attestctl(*command, check=codes["ServiceUnavailable"])
+        Bench.get().instance.faults("authority:status=503@6")
+        attestctl(*command, "--wait=60s", check=0)
+        Bench.get().instance.faults("authority:status=503")
+        begin = time.monotonic()
+        attestctl(*command, "--wait=3s", check=codes["ServiceUnavailable"])
+        assert time.monotonic() - begin < 10
+        Bench.get().instance.faults("")
+    with Settings(secret("wrong")):
+        begin = time.monotonic()
+        attestctl(*command, "--wait=60s", check=codes["CredentialFailed"])
+        assert time.monotonic() - begin < 10
+
+
 def test_doctor_looks_at_the_credential():
     for credential, expected, words in ((secret(), "ok", "access token"), (secret("wrong"), "failure", "AADSTS7000215"), (managed(), "ok", "access token")):
         put("secret", "wrong" if expected == "failure" else authority.SECRET)

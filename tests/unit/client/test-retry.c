@@ -1,7 +1,7 @@
 /* The plan of trying again. Pauses are worked out by hand: the n-th is random / UINT32_MAX of delay_min * 2^(n-1). */
 #include "tests/support/unit.h"
 
-#include "client/retry.h"
+#include "client/operation.h"
 #include "maa/http.h"
 
 static uint32_t give(void *userdata) {
@@ -124,6 +124,29 @@ static void test_retry_can_help_by_status(void **state) {
         }
 }
 
+/* Where the caller's time is over, the last failure is the error; in any other step it changes nothing. */
+static void test_operation_give_up_leaves_the_last_error(void **state) {
+        const RetryPlan plan = { .n_tries = 5, .delay_min_usec = 10, .delay_max_usec = 100, .total_usec = 1000 };
+        _cleanup_(operation_freep) Operation *operation = NULL;
+        _cleanup_(err_freep) Err *err = NULL;
+        const HttpResponse busy = { .status = 503 };
+        assert_ok(operation_new_certs("https://h", &operation));
+        operation_set_retry(operation, &plan);
+        operation_give_up(operation);
+        assert_int_equal(operation_next(operation), OPERATION_SEND);
+        operation_take_failure(operation, err_new(ERR_SERVICE_UNREACHABLE, "nobody there"));
+        assert_int_equal(operation_next(operation), OPERATION_WAIT);
+        operation_take_elapsed(operation, 0);
+        operation_take_response(operation, &busy, 0);
+        assert_int_equal(operation_next(operation), OPERATION_WAIT);
+        operation_give_up(operation);
+        assert_int_equal(operation_next(operation), OPERATION_FAILED);
+        operation_give_up(operation);
+        err = operation_take_error(operation);
+        assert_int_equal(err_code(err), ERR_SERVICE_UNAVAILABLE);
+        assert_non_null(strstr(err_describe(err), "after 2 tries"));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_retry_next_pauses_double_up_to_the_longest),
@@ -132,6 +155,7 @@ int main(void) {
                 cmocka_unit_test(test_retry_next_only_where_it_can_help),
                 cmocka_unit_test(test_http_response_retry_after_in_all_spellings),
                 cmocka_unit_test(test_retry_can_help_by_status),
+                cmocka_unit_test(test_operation_give_up_leaves_the_last_error),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
