@@ -40,13 +40,6 @@ static void fuzz_report(const HttpResponse *response) {
         consume(err, ERR_SERVICE_ANSWER_INVALID);
 }
 
-static void fuzz_certs(const HttpResponse *response) {
-        _cleanup_(jwk_set_freep) JwkSet *set = NULL;
-        Err *err = maa_certs_parse(bytes_span(&response->body), &set);
-        demand(err || (set->n_keys > 0 && set->n_keys <= JWK_SET_MAX), "the number of keys");
-        consume(err, ERR_SERVICE_ANSWER_INVALID);
-}
-
 /* Lines "name:value". */
 static void fuzz_headers(Span lines) {
         _cleanup_http_response_ HttpResponse response = { .status = 503 };
@@ -91,9 +84,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 break;
         case 'r':
                 fuzz_report(&response);
-                break;
-        case 'k':
-                fuzz_certs(&response);
                 break;
         case 'h':
                 fuzz_headers(rest);

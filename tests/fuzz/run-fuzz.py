@@ -160,6 +160,12 @@ SEEDS = {
         (b"", "jose/rfc/cookbook-jwk-*.json"),
         (b"", "maa/jwks/*.json"),
     ],
+    "jwks": [
+        (b"", "maa/jwks/*.json"),
+        (b"", "jose/rfc/*.jwkset"),
+        (b"", b'{"keys":[{"kty":"oct","k":"AA"},{"kty":"EC","crv":"P-256","kid":"a=","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4",'
+               b'"y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"},{"kty":"RSA","kid":"b","x5c":["AA=="]}]}'),
+    ],
     "jwt": [
         (b"", "jose/rfc/*.jwsc"),
         (b"", "maa/exchanges/*/*.jwt"),
@@ -214,7 +220,6 @@ SEEDS = {
         (b"c", "maa/tpm/init/*.response.json"),
         (b"r", "maa/tpm/init/*.response.json"),
         (b"r", b'{"data":"eyJwYXlsb2FkIjp7InJlcG9ydCI6ImEuYi5jIn19"}'),
-        (b"k", "maa/jwks/*.json"),
         (b"h", b"Content-Type: application/json\r\nRetry-After: 120\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\nx-ms-request-id: 00-9e9b-00\r\n"),
         (b"h", b"Retry-After: Sunday, 06-Nov-94 08:49:37 GMT\nDate: Sun Nov  6 08:49:37 1994\n"),
         (b"u", b"https://a.wus.attest.azure.net:443/path/"),
