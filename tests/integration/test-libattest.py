@@ -2,6 +2,8 @@
 """libattest as others meet it: installed, found through pkg-config alone, used from C and C++ by the programs of docs/examples, on a real TPM (swtpm) and the
 local instance over real TLS; what it exports; what a program of its own sees of errors, rules and callbacks.
 
+usage: test-libattest.py [SLOW-RESOLVER]     (the library of tests/support/slow-resolver.c)
+
 Tokens are judged a second time with openssl, what the instance publishes is fetched with urllib.
 """
 import base64
@@ -25,6 +27,7 @@ from bed import INSTANCE_CA, INSTANCE_URL, Skip
 SOURCE = pathlib.Path(os.environ.get("ATTESTD_SOURCE", pathlib.Path(__file__).parents[2]))
 BUILD, BED = os.path.abspath(bed.BUILD), os.environ.get("TESTBED_DIR", "")
 TCTI = os.environ.get("TPM2TOOLS_TCTI", "")
+SLOW_RESOLVER = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else ""
 COMPILERS = {"c": ["cc", "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror"], "c++": ["c++", "-x", "c++", "-std=c++17", "-Wall", "-Werror"]}
 where = tempfile.TemporaryDirectory(prefix="attestd-libattest.") if BED else None
 
@@ -340,6 +343,23 @@ def test_a_call_ends_at_its_deadline_and_when_it_is_cancelled():
         got, seconds, described = done.stdout.split(" ", 2)
         assert done.returncode == 0 and got == name and words in described, (faults, mode, done)
         assert float(seconds) < 6, (faults, mode, done)      # the instance takes eight
+
+
+def test_a_call_ends_while_a_name_is_looked_up_in_vain():
+    """The resolver takes eight seconds; neither the call nor the end of the program waits for it."""
+    if not SLOW_RESOLVER:
+        raise Skip("no slow resolver was given")
+    if sanitizers():
+        raise Skip("the sanitizers' libraries have to be loaded first, and watch the thread that is left behind")
+    source = pathlib.Path(where.name) / "limits.c"
+    source.write_text(LIMITS_PROGRAM)
+    program = compiled(source, "c")
+    for mode, name in (("deadline", "Timeout"), ("send", "Cancelled")):
+        begin = time.monotonic()
+        done = run(program, "https://instance.slow.test", INSTANCE_CA, mode, env={**environment(), "LD_PRELOAD": SLOW_RESOLVER})
+        got, seconds, described = done.stdout.split(" ", 2)
+        assert done.returncode == 0 and got == name, (mode, done)
+        assert float(seconds) < 5 and time.monotonic() - begin < 7, (mode, done)
 
 
 def test_enclave_attests_by_a_recorded_quote():
