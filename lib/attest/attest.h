@@ -4,8 +4,8 @@
  * …_new() and freed by …_free(), which takes NULL, and returns NULL. What a …_get_…() returns belongs to its object and lives until the object is changed or
  * freed; texts that are the caller's are said to be, and go with free(). All texts are UTF-8 and end in NUL.
  *
- * The library has no global state, makes no thread, prints nothing and reads no environment. An object may be used by one thread at a time; different objects
- * by different threads at once. Calls of AttestClient and AttestSession that go to the network block.
+ * The library has no global state (but for algorithms, which it looks up in OpenSSL once), makes no thread, prints nothing and reads no environment. An object may
+ * be used by one thread at a time; different objects by different threads at once. Calls of AttestClient and AttestSession that go to the network block.
  *
  * pkg-config: libattest. Manual: libattest(3). */
 #pragma once
