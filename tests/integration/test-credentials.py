@@ -22,6 +22,67 @@ authority = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(authority)      # takes the instance's path from the command line
 
 
+KINDS_PROGRAM = r"""
+#include <attest/attest.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *given(const char *text) {
+        return strcmp(text, "-") == 0 ? NULL : text;
+}
+
+static AttestError *make(const char *kind, char **words, AttestCredential **ret) {
+        if (strcmp(kind, "secret") == 0)
+                return attest_credential_new_client_secret(words[0], words[1], words[2], ret);
+        if (strcmp(kind, "certificate") == 0)
+                return attest_credential_new_client_certificate(words[0], words[1], words[2], words[3], ret);
+        if (strcmp(kind, "workload") == 0)
+                return attest_credential_new_workload_identity(words[0], words[1], words[2], ret);
+        if (strcmp(kind, "file") == 0)
+                return attest_credential_new_token_file(words[0], ret);
+        AttestError *error = attest_credential_new_managed_identity(ret);
+        if (!error && strcmp(kind, "managed") == 0) {
+                error = attest_credential_set_imds_url(*ret, words[0]);
+                return error ? error : attest_credential_set_identity(*ret, given(words[1]), given(words[2]), given(words[3]));
+        }
+        return error ? error : attest_credential_set_identity_endpoint(*ret, words[0], given(words[1]));
+}
+
+static AttestError *run(char **argv, AttestClient *client, AttestCredential **credential, AttestPolicy **policy) {
+        if (strcmp(argv[3], "none") != 0) {
+                AttestError *error = make(argv[3], argv + 4, credential);
+                if (!error)
+                        error = attest_credential_set_authority(*credential, argv[1]);
+                for (int i = 0; !error && i < 3; i++) {          /* anew, at hand, and anew */
+                        if (i == 2)
+                                attest_credential_forget(*credential);
+                        error = attest_credential_authorize(*credential, client);
+                }
+                if (error)
+                        return error;
+        }
+        return attest_client_get_policy(client, ATTEST_POLICY_TPM, policy);
+}
+
+int main(int argc, char **argv) {
+        AttestClient *client = NULL;
+        AttestCredential *credential = NULL;
+        AttestPolicy *policy = NULL;
+        if (argc < 4 || attest_client_new(argv[1], &client) || attest_client_set_ca_file(client, argv[2]))
+                return 2;
+        AttestError *error = run(argv, client, &credential, &policy);
+        printf("%s\n", error ? attest_error_get_name(error) : "authorized");
+        if (error)
+                fprintf(stderr, "%s\n", attest_error_describe(error));
+        attest_error_free(error);
+        attest_policy_free(policy);
+        attest_credential_free(credential);
+        attest_client_free(client);
+        return 0;
+}
+"""
+
+
 class DeadProxy:
     """Accepts connections and hangs up; remembers that somebody came."""
 
@@ -259,11 +320,8 @@ class CredentialTest(unittest.TestCase):
     # the public library
 
     def test_example_of_libattest_asks_once(self):
-        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
-        program = f"{self.folder}/credential"
-        sanitizers = [] if b"asan" not in subprocess.run(["ldd", LIBRARY], capture_output=True, check=True).stdout else ["-fsanitize=address,undefined"]
-        subprocess.run(["cc", "-std=c11", "-Wall", "-Wextra", "-Werror", *sanitizers, f"-I{source}/lib", f"{source}/docs/examples/credential.c", "-o", program, LIBRARY,
-                        f"-Wl,-rpath,{os.path.dirname(LIBRARY)}"], check=True)
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/examples/credential.c")
+        program = self.compiled("credential", source, "c")
 
         def run(text):
             with open(self.instance.log_path, encoding="utf-8") as log:
@@ -279,6 +337,44 @@ class CredentialTest(unittest.TestCase):
         self.assertEqual((done.returncode, done.stdout, asked), (1, "", 1))
         self.assertIn("AADSTS7000215", done.stderr)
         self.assertIn("(CredentialFailed)", done.stderr)
+
+    def compiled(self, name, source, language):
+        """A program against libattest, of this source file."""
+        program = f"{self.folder}/{name}-{language}"
+        root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+        sanitizers = [] if b"asan" not in subprocess.run(["ldd", LIBRARY], capture_output=True, check=True).stdout else ["-fsanitize=address,undefined"]
+        compiler = {"c": ["cc", "-std=c11", "-Wextra"], "c++": ["c++", "-x", "c++", "-std=c++17"]}[language]
+        subprocess.run([*compiler, "-Wall", "-Werror", *sanitizers, f"-I{root}/lib", source, "-o", program, *(["-x", "none"] if language == "c++" else []), LIBRARY,
+                        f"-Wl,-rpath,{os.path.dirname(LIBRARY)}"], check=True)
+        return program
+
+    def test_every_kind_of_libattest_is_authorized_for_a_call_that_wants_it(self):
+        """Policies are for those who have a token: the call itself tells whether the credential is good."""
+        workload = self.workload()
+        secret, certificate = self.secret(), self.certificate("p256")
+        token = self.run_get(**secret)["authorization"].split(" ")[1]
+        plain, header = f"{self.imds_url}/msi/token", self.bed.applications["identity_header"]
+        cases = (("none", "ServiceUnauthorized", []),
+                 ("secret", "", [secret["tenant"], secret["client"], secret["secret"]]),
+                 ("certificate", "", [certificate["tenant"], certificate["client"], certificate["certificate"], certificate["key"]]),
+                 ("workload", "", [workload["tenant"], workload["client"], workload["federated"]]),
+                 ("file", "", [self.file("token", token + "\n")]),
+                 ("managed", "", [self.imds_url, "-", "-", "-"]), ("managed", "", [self.imds_url, "m-two", "-", "-"]),
+                 ("managed", "", [self.imds_url, "-", "o-two", "-"]), ("managed", "", [self.imds_url, "-", "-", authority.RESOURCE_ID]),
+                 ("managed", "CredentialFailed", [self.imds_url, "m-three", "-", "-"]), ("managed", "InvalidArgument", [self.imds_url, "m-two", "o-two", "-"]),
+                 ("endpoint", "", [plain, header]), ("endpoint", "CredentialFailed", [plain, "wrong"]),
+                 ("endpoint", "CredentialFailed", [f"{self.imds_url}/arc/metadata/identity/oauth2/token", "-"]),     # the key's folder is not Arc's
+                 ("secret", "InvalidArgument", ["", secret["client"], secret["secret"]]),
+                 ("secret", "CredentialFailed", [secret["tenant"], secret["client"], self.file("wrong", "wrong")]),
+                 ("secret", "Io", [secret["tenant"], secret["client"], "/nonexistent/secret"]))
+        source = self.file("kinds.c", KINDS_PROGRAM)
+        for language in ("c", "c++"):
+            program = self.compiled("kinds", source, language)
+            for kind, code, arguments in cases:
+                with self.subTest(language=language, kind=kind, arguments=arguments):
+                    done = subprocess.run([program, self.instance.url, f"{self.instance.state}/ca.pem", kind, *arguments], capture_output=True, text=True, timeout=60,
+                                          check=False)
+                    self.assertEqual((done.returncode, done.stdout), (0, f"{code or 'authorized'}\n"), done)
 
     # the others
 
