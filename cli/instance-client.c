@@ -20,6 +20,7 @@ struct InstanceClient {
         char *url, *authorization;
         const char *issuer, *api_version;
         JoseAlgSet algorithms;
+        uint64_t clock_skew_sec;
         TransportOptions transport;
         RetryPlan retry;
         uint64_t budget_usec;        /* for the waits of a credential */
@@ -145,6 +146,7 @@ static Err *use_profile(InstanceClient *client, const InstanceOptions *options) 
         };
         client->issuer = config->issuer;
         client->api_version = config->api_version;
+        client->clock_skew_sec = config->clock_skew_sec;
         TRY(string_copy(config->url, &client->url));
         TRY(jose_alg_set_parse(config->algorithms, &client->algorithms));
         begin_to_wait(client, options);
@@ -168,6 +170,7 @@ Err *instance_client_open(const InstanceOptions *options, InstanceClient **ret) 
         if (!client)
                 return err_oom();
         client->retry = retry_plan_default();
+        client->clock_skew_sec = TOKEN_CLOCK_SKEW_SEC;
         client->budget_usec = WAIT_USEC;
         TRY(options->url ? use_url(client, options) : use_profile(client, options));
         *ret = steal_ptr(&client);
@@ -220,7 +223,7 @@ static Err *ask_token(InstanceClient *client, const char *doing, HttpRequest *st
 
 Err *instance_client_ask(InstanceClient *client, const char *doing, HttpRequest *steal_request, Token **ret) {
         _cleanup_free_ char *text = NULL;
-        TokenRules rules = { .algorithms = client->algorithms, .issuer = client->issuer, .clock_skew_sec = TOKEN_CLOCK_SKEW_SEC };
+        TokenRules rules = { .algorithms = client->algorithms, .issuer = client->issuer, .clock_skew_sec = client->clock_skew_sec };
         TRY(ask_token(client, doing, steal_request, &text));
         TRY(instance_client_keys(client, &rules.keys));
         rules.now_sec = (uint64_t) time(NULL);

@@ -14,7 +14,7 @@ static const char help_text[] =
         "  --runtime-data FILE         what the enclave vouches for: the quote has its SHA-256. Comes back in the token as base64url\n"
         "  --runtime-json FILE         the same, JSON: comes back in the token as an object\n"
         "  --init-time-data FILE, --init-time-json FILE    what the enclave was configured with when it began\n"
-        "  --nonce TEXT                comes back in the token\n"
+        "  --nonce TEXT                has to come back in the token\n"
         "  --draft-policy FILE         evaluate this policy instead of the instance's; the answer is unsigned, and its claims are shown, never believed\n"
         INSTANCE_OPTIONS_HELP "\nThe token goes to standard output; with --json token and claims.\n";
 
@@ -70,6 +70,7 @@ static Err *run(const Request *request) {
         _cleanup_(input_done) Input input = {};
         _cleanup_(token_freep) Token *token = NULL;
         _cleanup_free_ char *draft = NULL;
+        MaaEnclaveClaims claims;
         HttpRequest http = {};
         TRY(read_input(request, &input));
         if (request->draft_policy)
@@ -86,6 +87,8 @@ static Err *run(const Request *request) {
         TRY(err_wrap(maa_enclave_request(instance_client_url(client), instance_client_api_version(client), &wanted, &http), "%s", request->file));
         TRY(draft ? instance_client_ask_draft(client, "attesting the enclave: the answer", &http, &token) :
                     instance_client_ask(client, "attesting the enclave: the answer", &http, &token));
+        TRY(maa_enclave_claims(token->claims, &claims));
+        TRY(maa_enclave_check_nonce(&claims, request->nonce));
         return show(token, draft != NULL);
 }
 

@@ -120,11 +120,6 @@ static Err *read_result(AttestEnclaveResult *result) {
         return object_text(claims->collateral, &result->collateral);
 }
 
-static Err *check_nonce(const AttestClient *client, const AttestEnclave *enclave, const AttestEnclaveResult *result) {
-        if (!enclave->nonce || rules_skip(client_rules(client), CHECK_NONCE) || string_equal(enclave->nonce, result->claims.nonce))
-                return NULL;
-        return err_new(ERR_TOKEN_NONCE_MISMATCH, "the token has not the nonce that was sent");
-}
 
 static Err *attest(AttestClient *client, const AttestEnclave *enclave, AttestEnclaveResult **ret) {
         _cleanup_(attest_enclave_result_freep) AttestEnclaveResult *result = calloc(1, sizeof(AttestEnclaveResult));
@@ -143,7 +138,8 @@ static Err *attest(AttestClient *client, const AttestEnclave *enclave, AttestEnc
         TRY(enclave->draft_policy ? client_ask_draft(client, "the attestation", &http, &result->token) :
                                     client_ask(client, "the attestation", CLIENT_ATTESTATION, &http, &result->token));
         TRY(read_result(result));
-        TRY(check_nonce(client, enclave, result));
+        if (!rules_skip(client_rules(client), CHECK_NONCE))
+                TRY(maa_enclave_check_nonce(&result->claims, enclave->nonce));
         *ret = steal_ptr(&result);
         return NULL;
 }

@@ -113,3 +113,9 @@ Err *maa_enclave_claims(const Json *claims, MaaEnclaveClaims *ret) {
         *ret = found;
         return NULL;
 }
+
+Err *maa_enclave_check_nonce(const MaaEnclaveClaims *claims, const char *nonce) {
+        if (!nonce || string_equal(nonce, claims->nonce))
+                return NULL;
+        return err_new(ERR_TOKEN_NONCE_MISMATCH, claims->nonce ? "the token's nonce is not the one that was sent" : "the token has no nonce");
+}

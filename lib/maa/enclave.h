@@ -44,3 +44,5 @@ typedef struct MaaEnclaveClaims {
 } MaaEnclaveClaims;
 /* Error: TOKEN_CLAIM_INVALID names a claim of another type. */
 Err *maa_enclave_claims(const Json *claims, MaaEnclaveClaims *ret) _must_check_;
+/* Is the nonce the one that was sent (NULL: none was)? Unlike those of TPM tokens it is plain text. Error: TOKEN_NONCE_MISMATCH. */
+Err *maa_enclave_check_nonce(const MaaEnclaveClaims *claims, const char *nonce) _must_check_;

@@ -135,6 +135,10 @@ class CliTest(InstanceTest):
                 self.assertEqual(parts(draft["token"])[0]["alg"], "none")
                 self.assertIn("proves nothing", self.last_error)
                 self.ctl(instance, verb, files["runtime"], status=self.code("ServiceRefused"))
+                instance.ask("PUT", "/fault", "token=wrong-nonce")
+                self.ctl(instance, verb, files[member], "--nonce", "abc", status=self.code("TokenNonceMismatch"))
+                instance.ask("PUT", "/fault", "token=tampered")
+                self.assertEqual(self.ctl(instance, verb, files[member], status=self.code("TokenSignatureInvalid")), "")
 
     def test_wait_outlives_an_instance_that_is_busy(self):
         with self.start("--fault", "certs:status=503@6") as instance:

@@ -379,6 +379,11 @@ static void test_maa_enclave_claims_older_names_count_where_the_newer_are_absent
         assert_string_equal(enclave.attestation_type, "sgx");
         assert_string_equal(enclave.mrenclave, "aa");
         assert_string_equal(enclave.held_data, "QUE");
+        assert_ok(maa_enclave_check_nonce(&enclave, NULL));
+        assert_err(maa_enclave_check_nonce(&enclave, "n"), ERR_TOKEN_NONCE_MISMATCH);
+        enclave.nonce = "n";
+        assert_ok(maa_enclave_check_nonce(&enclave, "n"));
+        assert_err(maa_enclave_check_nonce(&enclave, "N"), ERR_TOKEN_NONCE_MISMATCH);
         assert_true(enclave.has_debuggable && !enclave.is_debuggable && enclave.product_id == 3 && enclave.svn == 4);
         assert_err(maa_enclave_claims(wrong, &enclave), ERR_TOKEN_CLAIM_INVALID);
 }
