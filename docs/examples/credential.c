@@ -1,23 +1,32 @@
-/* Asks the token authority for an access token with a client secret, and again, which the token at hand answers.
+/* Asks an instance that wants to know who asks: the client gets an access token for a client secret from the token authority when it first needs one, and uses it
+ * again for the second question.
  *
  *     cc credential.c $(pkg-config --cflags --libs libattest) -o credential
  *     credential URL CA-FILE AUTHORITY TENANT CLIENT-ID SECRET-FILE */
 #include <attest/attest.h>
 #include <stdio.h>
 
-static AttestError *authorize(AttestClient *client, char **argv) {
-        AttestCredential *credential = NULL;
-        AttestError *error = attest_credential_new_client_secret(argv[4], argv[5], argv[6], &credential);
-        if (!error)
-                error = attest_credential_set_authority(credential, argv[3]);
-        for (int i = 0; !error && i < 2; i++)
-                error = attest_credential_authorize(credential, client);        /* before each call that needs it */
-        attest_credential_free(credential);
+static AttestError *ask(AttestClient *client, AttestPolicyType type) {
+        AttestPolicy *policy = NULL;
+        AttestError *error = attest_client_get_policy(client, type, &policy);
+        attest_policy_free(policy);
         return error;
+}
+
+static AttestError *run(AttestClient *client, char **argv, AttestCredential **credential) {
+        AttestError *error = attest_credential_new_client_secret(argv[4], argv[5], argv[6], credential);
+        if (!error)
+                error = attest_credential_set_authority(*credential, argv[3]);
+        if (!error)
+                error = attest_client_set_credential(client, *credential);
+        if (!error)
+                error = ask(client, ATTEST_POLICY_TPM);
+        return error ? error : ask(client, ATTEST_POLICY_SGX_ENCLAVE);
 }
 
 int main(int argc, char **argv) {
         AttestClient *client = NULL;
+        AttestCredential *credential = NULL;
         if (argc != 7) {
                 fprintf(stderr, "usage: %s URL CA-FILE AUTHORITY TENANT CLIENT-ID SECRET-FILE\n", argv[0]);
                 return 2;
@@ -26,7 +35,7 @@ int main(int argc, char **argv) {
         if (!error)
                 error = attest_client_set_ca_file(client, argv[2]);
         if (!error)
-                error = authorize(client, argv);
+                error = run(client, argv, &credential);
         if (error)
                 fprintf(stderr, "%s: %s (%s)\n", argv[0], attest_error_describe(error), attest_error_get_name(error));
         else
@@ -34,5 +43,6 @@ int main(int argc, char **argv) {
         int status = error ? 1 : 0;
         attest_error_free(error);
         attest_client_free(client);
+        attest_credential_free(credential); /* outlives the client that asks with it */
         return status;
 }

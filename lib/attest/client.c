@@ -282,9 +282,10 @@ Err *client_call(AttestClient *client, const char *what, HttpRequest *steal_requ
 static Err *call_authorized(AttestClient *client, const char *what, HttpRequest *steal_request, Operation **ret) {
         _cleanup_http_request_ HttpRequest request = *steal_request;
         *steal_request = (HttpRequest) {};
+        TRY(client_authorize(client));
         if (client->authorization)
                 TRY(http_request_add_header(&request, "Authorization", client->authorization));
-        return client_call(client, what, &request, ret);
+        return client_judge_authorization(client, client_call(client, what, &request, ret));
 }
 
 static Err *ask_text(AttestClient *client, const char *what, HttpRequest *steal_request, char **ret) {

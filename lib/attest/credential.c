@@ -166,14 +166,33 @@ static Err *fetch(Credential *credential, AttestClient *client, uint64_t now_sec
         return driver_run(operation, &transport, &callbacks);
 }
 
-AttestError *attest_credential_authorize(AttestCredential *credential, AttestClient *client) {
+static Err *authorize(AttestCredential *credential, AttestClient *client) {
         uint64_t now_sec = (uint64_t) time(NULL);
-        client_begin(client);
         Err *err = prepare(credential);
         CredentialState state = err ? CREDENTIAL_MISSING : credential_state(credential->credential, now_sec);
         if (!err && state != CREDENTIAL_FRESH)
                 err = fetch(credential->credential, client, now_sec);
         if (err && state == CREDENTIAL_AGING && err_code(err) != ERR_CANCELLED)
                 err = err_free(err);       /* the old one will do */
-        return err ? error_out(err) : attest_client_set_authorization(client, credential_authorization(credential->credential));
+        return err ? err : error_in(attest_client_set_authorization(client, credential_authorization(credential->credential)));
+}
+
+AttestError *attest_credential_authorize(AttestCredential *credential, AttestClient *client) {
+        client_begin(client);
+        return error_out(authorize(credential, client));
+}
+
+AttestError *attest_client_set_credential(AttestClient *client, AttestCredential *credential) {
+        client->credential = credential;
+        return attest_client_set_authorization(client, NULL);
+}
+
+Err *client_authorize(AttestClient *client) {
+        return client->credential ? err_wrap(authorize(client->credential, client), "getting an access token") : NULL;
+}
+
+Err *client_judge_authorization(AttestClient *client, Err *steal_err) {
+        if (client->credential && err_code(steal_err) == ERR_SERVICE_UNAUTHORIZED)
+                attest_credential_forget(client->credential);
+        return steal_err;
 }

@@ -36,6 +36,9 @@ void attest_credential_set_budget_usec(AttestCredential *credential, uint64_t bu
  * a metadata service goes past the proxy) unless one is at hand that is good for a while: so to be called before each call that needs one. Errors:
  * CredentialFailed if it was refused, ConfigInvalid, Service…, Cancelled. */
 AttestError *attest_credential_authorize(AttestCredential *credential, AttestClient *client) ATTEST_MUST_CHECK;
+/* The same before each call of client that can need it, and attest_credential_forget() after one that ends with ServiceUnauthorized, so that the next one asks anew.
+ * credential has to outlive that, and may serve several clients of one thread; NULL: no more, and no authorization is left. */
+AttestError *attest_client_set_credential(AttestClient *client, AttestCredential *credential) ATTEST_MUST_CHECK;
 /* Drops the token at hand: the service did not want it (ServiceUnauthorized). */
 void attest_credential_forget(AttestCredential *credential);
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "attest/client.h"
+#include "attest/credential.h"
 #include "attest/evidence.h"
 #include "client/driver.h"
 #include "maa/message.h"
@@ -56,6 +57,7 @@ struct AttestClient {
         uint64_t deadline_usec;         /* CLOCK_MONOTONIC, of the call that is under way; 0: none */
         RetryPlan retry;
         AttestProgress progress;
+        AttestCredential *credential;   /* the caller's; NULL: authorization is what was set */
         AttestRules *rules;             /* its own */
         const AttestRules *others;      /* the caller's, in their place; NULL: its own */
 };
@@ -67,6 +69,9 @@ TransportOptions client_transport(const AttestClient *client);
 bool progress_ask(void *userdata, OperationStep step, const Operation *operation);
 /* One request without an authorization, and its JSON answer. request is taken, also on failure. */
 Err *client_call(AttestClient *client, const char *what, HttpRequest *steal_request, Operation **ret) _must_check_;
+/* What a call needs that may need an authorization: before it, and what it ended with. */
+Err *client_authorize(AttestClient *client) _must_check_;
+Err *client_judge_authorization(AttestClient *client, Err *steal_err) _must_check_;
 Err *client_fetch_keys(AttestClient *client, JwkSet **ret) _must_check_;
 /* One request that is answered with {"token":…}. request is taken, also on failure; what names the answer. A draft's is parsed, and nothing more. */
 typedef enum ClientPurpose { CLIENT_ATTESTATION, CLIENT_ADMINISTRATION } ClientPurpose;

@@ -187,9 +187,10 @@ static Err *run(AttestSession *session, const AttestTpmCallbacks *callbacks, voi
                 return err_new_errno(ERR_IO, errno, "asking the kernel for random bytes");
         Span nonce = session->nonce.size > 0 ? bytes_span(&session->nonce) : SPAN_OF(random);
         session->has_run = false;
+        TRY(client_authorize(session->client));
         TRY(make_operation(session, nonce, &operation));
         operation_set_retry(operation, &session->client->retry);
-        TRY(driver_run(operation, &transport, &driver));
+        TRY(client_judge_authorization(session->client, driver_run(operation, &transport, &driver)));
         TRY(err_wrap(judge(session, operation, nonce, ret), "validating the token"));
         session->has_run = true;
         return NULL;

@@ -64,12 +64,31 @@ static AttestError *run(char **argv, AttestClient *client, AttestCredential **cr
         return attest_client_get_policy(client, ATTEST_POLICY_TPM, policy);
 }
 
+/* Three calls of a client that has the credential. */
+static int attached(char **argv, AttestClient *client) {
+        AttestCredential *credential = NULL;
+        if (make("secret", argv + 4, &credential) || attest_credential_set_authority(credential, argv[1]) || attest_client_set_credential(client, credential))
+                return 2;
+        for (int i = 0; i < 3; i++) {
+                AttestPolicy *policy = NULL;
+                AttestError *error = attest_client_get_policy(client, ATTEST_POLICY_TPM, &policy);
+                printf("%s\n", error ? attest_error_get_name(error) : "ok");
+                attest_error_free(error);
+                attest_policy_free(policy);
+        }
+        attest_client_free(client);
+        attest_credential_free(credential);
+        return 0;
+}
+
 int main(int argc, char **argv) {
         AttestClient *client = NULL;
         AttestCredential *credential = NULL;
         AttestPolicy *policy = NULL;
         if (argc < 4 || attest_client_new(argv[1], &client) || attest_client_set_ca_file(client, argv[2]))
                 return 2;
+        if (strcmp(argv[3], "attached") == 0)
+                return attached(argv, client);
         AttestError *error = run(argv, client, &credential, &policy);
         printf("%s\n", error ? attest_error_get_name(error) : "authorized");
         if (error)
@@ -324,13 +343,10 @@ class CredentialTest(unittest.TestCase):
         program = self.compiled("credential", source, "c")
 
         def run(text):
-            with open(self.instance.log_path, encoding="utf-8") as log:
-                before = log.read().count("/oauth2/v2.0/token")
-            settings = self.secret(text)
+            before, settings = self.times_asked(), self.secret(text)
             done = subprocess.run([program, self.instance.url, f"{self.instance.state}/ca.pem", self.instance.url, settings["tenant"], settings["client"],
                                    settings["secret"]], capture_output=True, text=True, timeout=60, check=False)
-            with open(self.instance.log_path, encoding="utf-8") as log:
-                return done, log.read().count("/oauth2/v2.0/token") - before
+            return done, self.times_asked() - before
         done, asked = run(authority.SECRET + "\n")
         self.assertEqual((done.returncode, done.stdout, done.stderr, asked), (0, "authorized\n", "", 1))
         done, asked = run("wrong")
@@ -375,6 +391,22 @@ class CredentialTest(unittest.TestCase):
                     done = subprocess.run([program, self.instance.url, f"{self.instance.state}/ca.pem", kind, *arguments], capture_output=True, text=True, timeout=60,
                                           check=False)
                     self.assertEqual((done.returncode, done.stdout), (0, f"{code or 'authorized'}\n"), done)
+
+    def times_asked(self):
+        with open(self.instance.log_path, encoding="utf-8") as log:
+            return log.read().count("/oauth2/v2.0/token")
+
+    def test_client_with_a_credential_asks_once_and_again_after_a_401(self):
+        secret = self.secret()
+        program = self.compiled("attached", self.file("kinds.c", KINDS_PROGRAM), "c")
+        for faults, lines, asked in (("", "ok\nok\nok\n", 1), ("other:status=401@1", "ServiceUnauthorized\nok\nok\n", 2),
+                                     ("authority:status=503", "ServiceUnavailable\n" * 3, 12)):
+            self.instance.faults(faults)
+            before = self.times_asked()
+            done = subprocess.run([program, self.instance.url, f"{self.instance.state}/ca.pem", "attached", secret["tenant"], secret["client"], secret["secret"]],
+                                  capture_output=True, text=True, timeout=120, check=False)
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, lines, ""), faults)
+            self.assertEqual(self.times_asked() - before, asked, faults)
 
     # the others
 
