@@ -118,7 +118,7 @@ static void wait_or_fail(CredentialFetch *fetch, Err *steal_err) {
                 fail_with(fetch, fetch->n_tries > 1 ? err_wrap(steal_err, "after %u tries", fetch->n_tries) : steal_err);
                 return;
         }
-        err_free(steal_err);
+        fetch->err = steal_err;
         fetch->delay_usec = delay_usec;
         fetch->waited_usec += delay_usec;
         fetch->was_challenged = false;
@@ -164,7 +164,8 @@ void credential_fetch_take_failure(CredentialFetch *fetch, Err *steal_err) {
                 wait_or_fail(fetch, steal_err);
                 break;
         case CREDENTIAL_WAIT:
-                fail_with(fetch, steal_err);
+                fail_with(fetch, err_wrap_code(err_code(steal_err), steal_ptr(&fetch->err), "%s", err_sentence(steal_err)));
+                err_free(steal_err);
                 break;
         case CREDENTIAL_DONE:
         case CREDENTIAL_FAILED:
@@ -174,6 +175,8 @@ void credential_fetch_take_failure(CredentialFetch *fetch, Err *steal_err) {
 }
 
 void credential_fetch_take_elapsed(CredentialFetch *fetch, uint64_t now_sec) {
-        if (fetch->step == CREDENTIAL_WAIT)
-                send_request(fetch, now_sec, /* arc_key= */ NULL);
+        if (fetch->step != CREDENTIAL_WAIT)
+                return;
+        fetch->err = err_free(fetch->err);
+        send_request(fetch, now_sec, /* arc_key= */ NULL);
 }

@@ -41,7 +41,7 @@ typedef struct CredentialFetch {
         uint64_t waited_usec;       /* all of it */
         unsigned n_tries;           /* that failed */
         bool was_challenged;
-        Err *err;                   /* in FAILED */
+        Err *err;                   /* in FAILED; in WAIT what the last try failed with */
 } CredentialFetch;
 /* Error: BUSY if another one is under way. */
 Err *credential_fetch_init(CredentialFetch *fetch, Credential *credential, uint64_t now_sec) _must_check_;

@@ -248,7 +248,10 @@ static void test_a_wait_can_be_cancelled(void **state) {
         assert_null(operation_request(operation));
         operation_take_failure(operation, err_new(ERR_CANCELLED, "enough"));
         assert_int_equal(operation_next(operation), OPERATION_FAILED);
-        assert_err(operation_take_error(operation), ERR_CANCELLED);
+        _cleanup_(err_freep) Err *err = operation_take_error(operation);
+        assert_int_equal(err_code(err), ERR_CANCELLED);
+        assert_non_null(strstr(err_describe(err), "enough: "));
+        assert_non_null(strstr(err_describe(err), "410"));      /* why it waited at all */
 }
 
 static CredentialOptions arc_options(void) {
