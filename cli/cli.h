@@ -30,6 +30,7 @@ bool cli_use_colour(void);    /* stdout is a terminal, NO_COLOR unset, TERM not 
 
 int verb_aik(int argc, char **argv);
 int verb_attest_openenclave(int argc, char **argv);
+int verb_attest_azure_guest(int argc, char **argv);
 int verb_attest_sgx(int argc, char **argv);
 int verb_metadata(int argc, char **argv);
 int verb_policy_cert(int argc, char **argv);

@@ -221,13 +221,17 @@ static Err *ask_token(InstanceClient *client, const char *doing, HttpRequest *st
         return maa_token_answer_parse(operation_call_answer(operation), ret_token);
 }
 
-Err *instance_client_ask(InstanceClient *client, const char *doing, HttpRequest *steal_request, Token **ret) {
-        _cleanup_free_ char *text = NULL;
+Err *instance_client_believe(InstanceClient *client, const char *text, Token **ret) {
         TokenRules rules = { .algorithms = client->algorithms, .issuer = client->issuer, .clock_skew_sec = client->clock_skew_sec };
-        TRY(ask_token(client, doing, steal_request, &text));
         TRY(instance_client_keys(client, &rules.keys));
         rules.now_sec = (uint64_t) time(NULL);
         return err_wrap(token_validate(span_from_string(text), &rules, ret, /* ret_parsed= */ NULL), "validating the answer");
+}
+
+Err *instance_client_ask(InstanceClient *client, const char *doing, HttpRequest *steal_request, Token **ret) {
+        _cleanup_free_ char *text = NULL;
+        TRY(ask_token(client, doing, steal_request, &text));
+        return instance_client_believe(client, text, ret);
 }
 
 Err *instance_client_ask_draft(InstanceClient *client, const char *doing, HttpRequest *steal_request, Token **ret) {

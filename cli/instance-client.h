@@ -50,6 +50,8 @@ const char *instance_client_api_version(const InstanceClient *client);   /* NULL
 Err *instance_client_call(InstanceClient *client, const char *doing, HttpRequest *steal_request, Operation **ret) _must_check_;
 /* The same where the answer is {"token":…}, which is judged by the instance's keys, issuer and the profile's algorithms. */
 Err *instance_client_ask(InstanceClient *client, const char *doing, HttpRequest *steal_request, Token **ret) _must_check_;
+/* A token that came another way, judged by the same rules. */
+Err *instance_client_believe(InstanceClient *client, const char *text, Token **ret) _must_check_;
 /* The same without belief: for drafts, whose tokens are unsigned. */
 Err *instance_client_ask_draft(InstanceClient *client, const char *doing, HttpRequest *steal_request, Token **ret) _must_check_;
 Err *instance_client_keys(InstanceClient *client, const JwkSet **ret) _must_check_;   /* borrowed */

@@ -24,6 +24,7 @@ static const CliVerb verbs[] = {
         { "signers", verb_signers, "[--instance URL] [--pem] [OPTIONS]", "List the keys that an instance's tokens may be signed by" },
         { "attest-sgx", verb_attest_sgx, "[--instance URL] [OPTIONS] QUOTE-FILE", "Attest an SGX enclave by its quote" },
         { "attest-openenclave", verb_attest_openenclave, "[--instance URL] [OPTIONS] REPORT-FILE", "Attest an SGX enclave by its Open Enclave report" },
+        { "attest-azure-guest", verb_attest_azure_guest, "[--payload NAME=VALUE] [--instance URL] [OPTIONS]", "Attest this Azure VM to any instance, by its vTPM" },
         { "doctor", verb_doctor, "[--config FILE] [--json]", "Look at everything that an attestation needs, and say what to do" },
         { "validate", verb_validate, "[--keys FILE|URL] [--trust-anchors PEM] [OPTIONS] TOKEN-FILE", "Judge a token: by the keys that are given, else by attestd" },
         { "errors", verb_errors, "[--json] [NAME]", "List every error code with its exit status and what to do about it" },

@@ -26,21 +26,11 @@ Bundle *bundle_free(Bundle *bundle) {
 
 /* ---- writing ---- */
 
-static Err *read_log(const EvidenceLog *log, Bytes *ret) {
-        const char *name = evidence_log_type_to_string(log->type);
-        _cleanup_(source_freep) Source *source = NULL;
-        int fd = fcntl(log->fd, F_DUPFD_CLOEXEC, 3);
-        if (fd < 0)
-                return err_new_errno(ERR_IO, errno, "duplicating the descriptor of the %s log", name);
-        TRY(source_new_fd(fd, 0, log->size, name, &source));
-        return source_read_all(source, BUNDLE_SIZE_MAX / 4 * 3, ret);
-}
-
 static Err *add_log(Json *logs, const EvidenceLog *log) {
         _cleanup_json_ Json *object = NULL;
         _cleanup_bytes_ Bytes bytes = {};
         Digest digest;
-        TRY(read_log(log, &bytes));
+        TRY(evidence_log_read(log, BUNDLE_SIZE_MAX / 4 * 3, &bytes));
         TRY(hash_digest(HASH_SHA256, bytes_span(&bytes), &digest));
         TRY(json_new_object(&object));
         TRY(json_add_string(object, "type", evidence_log_type_to_string(log->type)));

@@ -1,6 +1,11 @@
 /* See evidence.h. */
 #include "tcg/evidence.h"
 
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/source.h"
+
 static const char *const log_type_names[_EVIDENCE_LOG_TYPE_MAX] = {
         [EVIDENCE_LOG_TCG] = "TCG",
         [EVIDENCE_LOG_IMA] = "IMA",
@@ -114,4 +119,14 @@ Evidence *evidence_free(Evidence *evidence) {
         free(evidence->boot_attestation_reason);
         free(evidence);
         return NULL;
+}
+
+Err *evidence_log_read(const EvidenceLog *log, size_t max, Bytes *ret) {
+        const char *name = evidence_log_type_to_string(log->type);
+        _cleanup_(source_freep) Source *source = NULL;
+        int fd = fcntl(log->fd, F_DUPFD_CLOEXEC, 3);
+        if (fd < 0)
+                return err_new_errno(ERR_IO, errno, "duplicating the descriptor of the %s log", name);
+        TRY(source_new_fd(fd, 0, log->size, name, &source));
+        return source_read_all(source, max, ret);
 }

@@ -14,6 +14,9 @@ typedef struct EvidenceLog {
         uint64_t size;
 } EvidenceLog;
 
+/* Its bytes. Errors: IO, LIMIT_EXCEEDED above max. */
+Err *evidence_log_read(const EvidenceLog *log, size_t max, Bytes *ret) _must_check_;
+
 #define EVIDENCE_LOGS_MAX 4
 
 /* Verdict for each quoted PCR (strongest quoted bank). */
