@@ -10,6 +10,7 @@
  * pkg-config: libattest. Manual: libattest(3). */
 #pragma once
 
+#include "azure-guest.h"
 #include "client.h"
 #include "credential.h"
 #include "enclave.h"

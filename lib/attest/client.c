@@ -252,7 +252,7 @@ const char *attest_signers_get_key(const AttestSigners *signers, size_t index) {
 
 /* ---- tokens ---- */
 
-static Err *validate(AttestClient *client, ClientPurpose purpose, const char *text, AttestToken **ret) {
+Err *client_validate(AttestClient *client, ClientPurpose purpose, const char *text, AttestToken **ret) {
         _cleanup_(jwk_set_freep) JwkSet *keys = NULL;
         if (rules_need_keys(client_rules(client)))
                 TRY(client_fetch_keys(client, &keys));
@@ -262,7 +262,7 @@ static Err *validate(AttestClient *client, ClientPurpose purpose, const char *te
 
 AttestError *attest_client_validate_token(AttestClient *client, const char *text, AttestToken **ret) {
         client_begin(client);
-        return error_out(validate(client, CLIENT_ATTESTATION, text, ret));
+        return error_out(client_validate(client, CLIENT_ATTESTATION, text, ret));
 }
 
 /* ---- one request, one answer ---- */
@@ -297,7 +297,7 @@ static Err *ask_text(AttestClient *client, const char *what, HttpRequest *steal_
 Err *client_ask(AttestClient *client, const char *what, ClientPurpose purpose, HttpRequest *steal_request, AttestToken **ret) {
         _cleanup_free_ char *text = NULL;
         TRY(ask_text(client, what, steal_request, &text));
-        return err_wrap(validate(client, purpose, text, ret), "validating the token");
+        return err_wrap(client_validate(client, purpose, text, ret), "validating the token");
 }
 
 Err *client_ask_draft(AttestClient *client, const char *what, HttpRequest *steal_request, AttestToken **ret) {

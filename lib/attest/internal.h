@@ -75,6 +75,7 @@ Err *client_judge_authorization(AttestClient *client, Err *steal_err) _must_chec
 Err *client_fetch_keys(AttestClient *client, JwkSet **ret) _must_check_;
 /* One request that is answered with {"token":…}. request is taken, also on failure; what names the answer. A draft's is parsed, and nothing more. */
 typedef enum ClientPurpose { CLIENT_ATTESTATION, CLIENT_ADMINISTRATION } ClientPurpose;
+Err *client_validate(AttestClient *client, ClientPurpose purpose, const char *text, AttestToken **ret) _must_check_;
 Err *client_ask(AttestClient *client, const char *what, ClientPurpose purpose, HttpRequest *steal_request, AttestToken **ret) _must_check_;
 Err *client_ask_draft(AttestClient *client, const char *what, HttpRequest *steal_request, AttestToken **ret) _must_check_;
 Err *attest_signers_make(const JwkSet *keys, AttestSigners **ret) _must_check_;

@@ -14,6 +14,7 @@ import pathlib
 import re
 import shutil
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ import urllib.request
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import bed
+import guest
 from bed import INSTANCE_CA, INSTANCE_URL, Skip
 
 SOURCE = pathlib.Path(os.environ.get("ATTESTD_SOURCE", pathlib.Path(__file__).parents[2]))
@@ -203,10 +205,66 @@ def test_attestation_with_a_key_in_the_tpm_binds_the_token_to_it():
 def test_every_example_is_compiled_by_some_test():
     """In both languages: example() does both where a test asks for both, the rest is done here."""
     names = {path.stem for path in (SOURCE / "docs/examples").glob("*.c")}
-    assert names >= {"attest-tpm", "credential", "enclave", "metadata", "policy", "policy-certificates", "tpm-message", "validate-token"}, names
+    assert names >= {"attest-tpm", "azure-guest", "credential", "enclave", "metadata", "policy", "policy-certificates", "tpm-message", "validate-token"}, names
     for name in sorted(names):
         for language in COMPILERS:
             example(name, language, *(("tss2-esys", "tss2-mu", "tss2-tctildr") if name == "attest-tpm" else ()))
+
+
+def guest_files():
+    """What tpm2-tools make, as the example wants it, and a program that decrypts."""
+    folder = pathlib.Path(BED) / "guest"
+    state = pathlib.Path(BED) / "instance"
+    machine = guest.Guest(str(folder), (str(state / "aik-ca.pem"), str(state / "aik-ca.key")))
+    machine.quote()
+    signature = lambda name: struct.pack(">HHH", 0x0014, 0x000B, len(guest.read(machine.path(name)))) + guest.read(machine.path(name))
+    files = {"aik.pub": guest.read(machine.path("ak.pub"))[2:], "aik.der": guest.read(machine.path("ak.der")), "key.tpmt": guest.read(machine.path("key.pub"))[2:],
+             "pcrs": b"".join(value for _, value in machine.values()), "boot.log": guest.read(f"{BED}/boot.log")}
+    target = folder / "example"
+    target.mkdir(exist_ok=True)
+    for name, data in {**files, "key.pub": files["key.tpmt"], "quote": guest.read(machine.path("quote")), "quote.sig": signature("quote.sig"),
+                       "certify": guest.read(machine.path("certify")), "certify.sig": signature("certify.sig")}.items():
+        (target / name).write_bytes(data)
+    (target / "decrypt").write_text(f"""#!/bin/sh
+set -e
+tpm2_startauthsession --policy-session -S {folder}/session.ctx
+tpm2_policypcr -Q -S {folder}/session.ctx -l {guest.PCRS}
+tpm2_rsadecrypt -c {folder}/key.ctx -s rsaes -p session:{folder}/session.ctx -o "$2" "$1"
+tpm2_flushcontext {folder}/session.ctx
+tpm2_flushcontext -t
+""")
+    (target / "decrypt").chmod(0o755)
+    return target
+
+
+def test_azure_guest_in_c_and_cpp_gets_a_token_that_its_tpm_opens():
+    target = guest_files()
+    for language in COMPILERS:
+        done = call(example("azure-guest", language), INSTANCE_URL, INSTANCE_CA, target, "a relying party's nonce")
+        assert done.returncode == 0 and done.stderr == "Secure Boot: on\n", done
+        claims = json.loads(decode(done.stdout.split(".")[1]))
+        assert claims["x-ms-attestation-type"] == "azurevm", claims
+        assert claims["x-ms-runtime"]["client-payload"] == {"nonce": base64.b64encode(b"a relying party's nonce").decode()}, claims
+        assert decode(claims["x-ms-runtime"]["keys"][0]["n"]) == (target / "key.pub").read_bytes()[-256:]
+
+
+def test_azure_guest_whose_answer_is_wrong_or_does_not_open_says_so():
+    target = guest_files()
+    program = example("azure-guest", "c")
+    for forgery, code in (("wrong-issuer", "TokenIssuerMismatch"), ("tampered", "TokenSignatureInvalid"), ("alg-none", "TokenAlgNone")):
+        bed.set_faults(f"other:token={forgery}@1")
+        done = call(program, INSTANCE_URL, INSTANCE_CA, target, "n")
+        assert done.returncode == 1 and f"({code})" in done.stderr and done.stdout == "", (forgery, done)
+    bed.set_faults()
+    (target / "decrypt").write_text("#!/bin/sh\nexit 1\n")
+    done = call(program, INSTANCE_URL, INSTANCE_CA, target, "n")
+    assert done.returncode == 1 and "(TpmCommandFailed)" in done.stderr and "opening the answer" in done.stderr, done
+    (target / "decrypt").write_text("#!/bin/sh\nhead -c 32 /dev/zero > \"$2\"\n")
+    done = call(program, INSTANCE_URL, INSTANCE_CA, target, "n")
+    assert done.returncode == 1 and "(ServiceAnswerInvalid)" in done.stderr and "does not open" in done.stderr, done
+    (target / "aik.der").write_bytes(b"")
+    done = call(program, INSTANCE_URL, INSTANCE_CA, target, "n")
+    assert done.returncode == 1 and "(InvalidArgument)" in done.stderr and "certificate is missing" in done.stderr, done
 
 
 def test_one_message_of_attest_tpm_brings_a_challenge_and_a_refusal_its_code():
