@@ -63,7 +63,7 @@ static Span find_value(Span text, const char *name) {
 static Err *read_system(System *ret) {
         _cleanup_bytes_ Bytes text = {};
         _cleanup_free_ char *version = NULL;
-        _cleanup_(err_freep) Err *err = file_read("/etc/os-release", OS_RELEASE_SIZE_MAX, &text);   /* a machine without one is attested, too */
+        err_free(file_read("/etc/os-release", OS_RELEASE_SIZE_MAX, &text));   /* a machine without one is attested, too */
         Span id = find_value(bytes_span(&text), "ID");
         if (uname(&ret->kernel) < 0)
                 return err_new(ERR_INTERNAL, "the kernel does not say what it is");
