@@ -26,6 +26,10 @@ SEED_SIZE_MAX = 1 << 20
 JMESPATH_DOCUMENT = b'{"foo":[{"a":1,"b":"x","c":[3,1,2]},{"a":2.5,"b":"y","c":[[]]}],"bar":{"bar":true},"baz":null}'
 
 
+def base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
 def vbs_package(enclave_data=bytes(64)):
     """A VBS enclave report (ntenclv.h) with one module and one block of an unknown type; no real one is public."""
     module = bytes(96) + struct.pack("<I", 7) + "vertdll.dll\0".encode("utf-16-le")
@@ -40,7 +44,7 @@ def vbs_payload(member):
     data = hashlib.sha512(signed).digest()
     claims = b'{"keys":[],"user-data":"' + data.hex().encode() + b'"}'
     hcl = struct.pack("<4sIII16x1184x", b"HCLA", 2, 32 + 1184 + 20 + len(claims), 2) + struct.pack("<5I", 20 + len(claims), 1, 3, 1, len(claims)) + claims
-    report = base64.urlsafe_b64encode(vbs_package(data) if member == b"enclave" else hcl).rstrip(b"=")
+    report = base64url(vbs_package(data) if member == b"enclave" else hcl)
     return b'{"att_type":"vbs","att_data":{"report_signed":' + signed + b',"vsm_report":{"' + member + b'":{"report":"' + report + b'"}}}}'
 
 
@@ -100,6 +104,17 @@ SEEDS = {
     ],
     "eventlog": [
         (b"", "eventlog/*.bin"),
+    ],
+    "azure-guest": [
+        (b"0", b'{"token":"' + base64url(b'{"Jwt":"AAAA","EncryptedInnerKey":"AAAA","AuthenticationData":"AAAAAAAAAAAAAAAAAAAAAA==","EncryptionParams":{"Cipher":"AES",'
+                                        b'"BlockMode":"ChainingModeGCM","BlockPadding":"PKCS7","KeySizeInBits":256,"Iv":"AAAAAAAAAAAAAAAA"}}') + b'"}'),
+        (b"1", b'{"x-ms-attestation-type":"azurevm","secureboot":true,"x-ms-runtime":{"client-payload":{"n":"dg=="},"keys":[{"kid":"TpmEphemeralEncryptionKey","n":"qg"}]},'
+               b'"x-ms-isolation-tee":{"x-ms-compliance-status":"x"}}'),
+        (b"1", "maa/azureguest/*.json"),
+        (b"2", b'{"AttestationInfo":"' + base64url(b'{"AttestationProtocolVersion":"2.0","OSType":"TA==","OSDistro":"TA==","OSBuild":"TA==","OSVersionMajor":1,"OSVersionMinor":2,'
+               b'"TcgLogs":"","ClientPayload":{"a":"Yg=="},"TpmInfo":{"AikCert":"MA==","AikPub":"AAEA","PcrQuote":"AA==","PcrSignature":"AA==","EncKeyPub":"AAEA",'
+               b'"EncKeyCertifyInfo":"AA==","EncKeyCertifyInfoSignature":"AA==","PcrSet":[0],"PCRs":[{"Index":0,"Digest":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}]},'
+               b'"IsolationInfo":{"Type":"SevSnp","Evidence":{"Proof":"e30=","RunTimeData":"e30="}}}') + b'"}'),
     ],
     "service-events": [
         (b"\0", "eventlog/*.bin"),
