@@ -13,6 +13,7 @@
 #define REQUEST_TIMEOUT_USEC (60 * USEC_PER_SEC)
 #define WAIT_USEC (300 * USEC_PER_SEC)
 #define WAIT_DELAY_MAX_USEC (10 * USEC_PER_SEC)
+#define WAIT_LEAST_USEC (200 * USEC_PER_MSEC)     /* less is not worth another try */
 
 struct InstanceClient {
         ConfigProfile *profiles;     /* NULL with --instance */
@@ -108,10 +109,10 @@ static Err *get_credential(InstanceClient *client, const Config *config) {
                 if (client->waits)
                         transport.timeout_usec = MIN_OF(transport.timeout_usec, budget_usec);
                 Err *err = cli_credential_get(config, &transport, budget_usec, &client->authorization);
-                if (!err || !client->waits || err_code_info(err_code(err))->retry != ERR_RETRY_TRANSIENT || left_usec(client) <= pause_usec)
+                if (!err || !client->waits || err_code_info(err_code(err))->retry != ERR_RETRY_TRANSIENT || left_usec(client) < WAIT_LEAST_USEC)
                         return err;
                 err_free(err);
-                sleep_usec(pause_usec);
+                sleep_usec(MIN_OF(pause_usec, left_usec(client) / 2));
         }
 }
 
@@ -124,7 +125,7 @@ static void begin_to_wait(InstanceClient *client, const InstanceOptions *options
         uint64_t wait_usec = options->wait_usec == WAIT_TIME_OF_TIMEOUT ? client->budget_usec : options->wait_usec;
         client->waits = true;
         client->transport.deadline_usec = monotonic_usec() + MIN_OF(wait_usec, UINT64_MAX / 4);
-        client->transport.keeps_last_error = true;
+        client->transport.until_deadline = true;
         client->retry.n_tries = UINT_MAX;
         client->retry.total_usec = UINT64_MAX;
         client->retry.delay_max_usec = WAIT_DELAY_MAX_USEC;

@@ -466,10 +466,19 @@ static void do_sign(Operation *operation, const DriverCallbacks *callbacks) {
                 operation_take_signature(operation, bytes_span(&signature));
 }
 
+/* A pause after which half of the time up to the deadline is left, if it is shorter than the one that was drawn; 0: none that makes sense. */
+static uint64_t shortened(const Operation *operation, const TransportOptions *options) {
+        uint64_t left_usec = options->deadline_usec - MIN_OF(monotonic_usec(), options->deadline_usec);
+        uint64_t pause_usec = MIN_OF(operation_delay_usec(operation), left_usec / 2);
+        return pause_usec < operation_delay_least_usec(operation) || left_usec < WAIT_SLICE_USEC ? 0 : MAX_OF(pause_usec, UINT64_C(1));
+}
+
 /* In slices, so that the caller can cancel. */
 static void do_wait(Operation *operation, const TransportOptions *options, const DriverCallbacks *callbacks) {
         uint64_t left_usec = operation_delay_usec(operation);
-        if (is_over(options, left_usec) && options->keeps_last_error) {
+        if (options->until_deadline)
+                left_usec = shortened(operation, options);
+        if (options->until_deadline && left_usec == 0) {
                 operation_give_up(operation);
                 return;
         }

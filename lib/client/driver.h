@@ -10,7 +10,7 @@ typedef struct TransportOptions {
         const char *proxy;                     /* NULL: none; the environment is never asked */
         uint64_t connect_timeout_usec, timeout_usec;
         uint64_t deadline_usec;                /* CLOCK_MONOTONIC, for driver_run() alone: when everything has to be over; 0: never */
-        bool keeps_last_error;                 /* where the deadline leaves no time to try again: the error is what was tried last, not TIMEOUT */
+        bool until_deadline;                   /* pauses are shortened so that there is another try before the deadline, and the last one's error stands, not TIMEOUT */
 } TransportOptions;
 
 /* Sets up an easy handle for request, shared with the daemon's multi driver: method, URL, headers, body reader with rewind, limits (https only, no

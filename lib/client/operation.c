@@ -95,6 +95,10 @@ uint64_t operation_delay_usec(const Operation *operation) {
         return operation->step == OPERATION_WAIT ? operation->delay_usec : 0;
 }
 
+uint64_t operation_delay_least_usec(const Operation *operation) {
+        return operation->step == OPERATION_WAIT ? err_retry_after(operation->err) : 0;
+}
+
 void operation_take_elapsed(Operation *operation, uint64_t now_sec) {
         if (operation->step != OPERATION_WAIT)
                 return;

@@ -32,6 +32,7 @@ void operation_take_report(Operation *operation, VsmReportKind kind, Span report
 Span operation_signing_digest(const Operation *operation);             /* in SIGN: to be signed with the request key, PS256 */
 void operation_take_signature(Operation *operation, Span signature);    /* verified, and copied */
 uint64_t operation_delay_usec(const Operation *operation);              /* in WAIT: how long; no shorter, or the other side gets annoyed */
+uint64_t operation_delay_least_usec(const Operation *operation);        /* in WAIT: what of that the other side asked for; 0: nothing */
 void operation_take_elapsed(Operation *operation, uint64_t now_sec);
 /* To be said before the first step. What fails on its way to the service, or there, is tried again by the plan: each time from the beginning, for a request that
  * was refused may have spent its challenge. Without a plan nothing is. Tokens (operation_new_token()) have a plan of their own. */

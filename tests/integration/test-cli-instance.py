@@ -153,16 +153,14 @@ class CliTest(InstanceTest):
 
     def test_wait_ends_with_the_last_error_when_its_time_is_over(self):
         with self.start() as instance:
-            for faults, seconds, name in (("certs:status=503", "3s", "ServiceUnavailable"),                               # pauses
-                                          ("certs:status=429\ncerts:retry-after=600", "5s", "ServiceThrottled"),          # a pause that is too long: at once
-                                          ("certs:latency=60000", "2s", "Timeout"), ("certs:status=503", "0", "ServiceUnavailable")):
+            for faults, seconds, name, least in (("certs:status=503", "3s", "ServiceUnavailable", 2),                               # pauses
+                                          ("certs:status=429\ncerts:retry-after=600", "5s", "ServiceThrottled", 0),          # a pause that is too long: at once
+                                          ("certs:latency=60000", "2s", "Timeout", 1.9), ("certs:status=503", "0", "ServiceUnavailable", 0)):
                 instance.ask("PUT", "/fault", faults)
                 began = time.monotonic()
                 self.ctl(instance, "signers", f"--wait={seconds}", status=self.code(name))
                 took = time.monotonic() - began
-                self.assertLess(took, 8, faults)
-                if name == "Timeout":
-                    self.assertGreater(took, 1.5)
+                self.assertTrue(least < took < 8, (faults, took))
             instance.ask("PUT", "/fault", "")
             self.ctl(instance, "policy", "set", "--wait=30s", "--type", "tpm", "--policy", "-", data=b"no policy", status=self.code("PolicyInvalid"))    # is not transient
             instance.ask("PUT", "/fault", "other:status=503@2")
@@ -170,7 +168,7 @@ class CliTest(InstanceTest):
             self.assertEqual(self.ctl(instance, "policy", "get", "--type", "tpm"), POLICY)
         began = time.monotonic()
         self.ctl(instance, "metadata", "--wait=2s", status=self.code("ServiceUnreachable"))       # nobody listens any more
-        self.assertTrue(0.5 < time.monotonic() - began < 8)
+        self.assertTrue(1.5 < time.monotonic() - began < 8)
 
     def test_policy_hash_of_the_text_is_what_tokens_say(self):
         of_text = encode(hashlib.sha256(encode(POLICY).encode()).digest())

@@ -126,19 +126,23 @@ static void test_retry_can_help_by_status(void **state) {
 
 /* Where the caller's time is over, the last failure is the error; in any other step it changes nothing. */
 static void test_operation_give_up_leaves_the_last_error(void **state) {
-        const RetryPlan plan = { .n_tries = 5, .delay_min_usec = 10, .delay_max_usec = 100, .total_usec = 1000 };
+        const RetryPlan plan = { .n_tries = 5, .delay_min_usec = 10, .delay_max_usec = 100, .total_usec = 10000 };
         _cleanup_(operation_freep) Operation *operation = NULL;
         _cleanup_(err_freep) Err *err = NULL;
-        const HttpResponse busy = { .status = 503 };
+        char text[] = "0", msec[] = "1";
+        const HttpResponse busy = { .status = 503, .retry_after = text, .retry_after_ms = msec };
         assert_ok(operation_new_certs("https://h", &operation));
         operation_set_retry(operation, &plan);
         operation_give_up(operation);
         assert_int_equal(operation_next(operation), OPERATION_SEND);
         operation_take_failure(operation, err_new(ERR_SERVICE_UNREACHABLE, "nobody there"));
         assert_int_equal(operation_next(operation), OPERATION_WAIT);
+        assert_int_equal(operation_delay_least_usec(operation), 0);
         operation_take_elapsed(operation, 0);
         operation_take_response(operation, &busy, 0);
         assert_int_equal(operation_next(operation), OPERATION_WAIT);
+        assert_int_equal(operation_delay_least_usec(operation), 1000);
+        assert_true(operation_delay_usec(operation) >= 1000);
         operation_give_up(operation);
         assert_int_equal(operation_next(operation), OPERATION_FAILED);
         operation_give_up(operation);
