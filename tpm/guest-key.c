@@ -9,6 +9,7 @@
 
 #define KEY_BITS 2048
 #define UNIQUE_SIZE 256
+#define GUEST_DECRYPTIONS_MAX 5
 
 static const PcrSelection selection = { .n_banks = 1, .banks = { { .alg = HASH_SHA256, .mask = GUEST_PCRS } } };
 
@@ -157,17 +158,29 @@ typedef struct DecryptWork {
         Bytes *ret;
 } DecryptWork;
 
-static Err *decrypt_with(TpmContext *context, ESYS_TR key, ESYS_TR session, Span ciphertext, Bytes *ret) {
+static TSS2_RC rc_of(const Err *err) {
+        int64_t rc = 0;
+        return err_native(err, &rc) == ERR_DOMAIN_TSS ? (TSS2_RC) rc : TSS2_RC_SUCCESS;
+}
+
+/* Padding, size or number are wrong (Part 3 §14.3). libtpms names no parameter for the latter two, and says FAILURE of padding, and goes on working. */
+static bool is_about_ciphertext(TSS2_RC rc) {
+        const TSS2_RC base = tpm_rc_base(rc);
+        return tpm_rc_is_parameter(rc) || base == TPM2_RC_FAILURE || base == TPM2_RC_SIZE || base == TPM2_RC_VALUE;
+}
+
+static Err *decrypt_once(TpmContext *context, ESYS_TR key, Span ciphertext, Bytes *ret) {
         const TPMT_RSA_DECRYPT scheme = { .scheme = TPM2_ALG_RSAES };
         const TPM2B_DATA label = {};
         TPM2B_PUBLIC_KEY_RSA input = { .size = (UINT16) ciphertext.size };
+        _cleanup_tpm_object_ TpmObject session = { .context = context, .handle = ESYS_TR_NONE };
         _cleanup_free_ TPM2B_PUBLIC_KEY_RSA *output = NULL;
         for (size_t i = 0; i < ciphertext.size; i++)
                 input.buffer[i] = ciphertext.data[i];
-        Err *err = TPM_CALL(context, "TPM2_RSA_Decrypt", Esys_RSA_Decrypt(context->esys, key, session, ESYS_TR_NONE, ESYS_TR_NONE, &input, &scheme, &label, &output));
-        int64_t rc = 0;
-        /* libtpms says FAILURE of padding that is none, and goes on working */
-        if (err_native(err, &rc) == ERR_DOMAIN_TSS && (tpm_rc_is_parameter((TSS2_RC) rc) || tpm_rc_base((TSS2_RC) rc) == TPM2_RC_FAILURE))
+        TRY(begin_policy(context, &session));
+        Err *err = TPM_CALL(context, "TPM2_RSA_Decrypt",
+                            Esys_RSA_Decrypt(context->esys, key, session.handle, ESYS_TR_NONE, ESYS_TR_NONE, &input, &scheme, &label, &output));
+        if (err && is_about_ciphertext(rc_of(err)))
                 return err_wrap_code(ERR_INVALID_ARGUMENT, err, "this is not encrypted to the key that the TPM has now: PCRs 0-7 have moved, or it is for another TPM");
         TRY(err);
         err = bytes_copy(span_make(output->buffer, output->size), ret);
@@ -175,16 +188,27 @@ static Err *decrypt_with(TpmContext *context, ESYS_TR key, ESYS_TR session, Span
         return err;
 }
 
+/* A session that was told of PCRs ends when any PCR moves, PCR 10 of a busy machine among them (Part 3 §23.7, pcrUpdateCounter): the next one may hold. */
+static Err *decrypt_with(TpmContext *context, ESYS_TR key, Span ciphertext, Bytes *ret) {
+        for (unsigned n = 1;; n++) {
+                Err *err = decrypt_once(context, key, ciphertext, ret);
+                if (!err || tpm_rc_base(rc_of(err)) != TPM2_RC_PCR_CHANGED)
+                        return err;
+                if (n == GUEST_DECRYPTIONS_MAX)
+                        return err_wrap_code(ERR_TPM_PCR_UNSTABLE, err, "PCRs moved during each of %d decryptions", GUEST_DECRYPTIONS_MAX);
+                err_free(err);
+        }
+}
+
 static Err *decrypt(EvidenceMaker *maker, void *userdata) {
         const DecryptWork *work = userdata;
         TpmContext *context = maker->context;
-        _cleanup_tpm_object_ TpmObject key = TPM_OBJECT_NONE, session = { .context = context, .handle = ESYS_TR_NONE };
+        _cleanup_tpm_object_ TpmObject key = TPM_OBJECT_NONE;
         PcrValues values;
         TRY(check_bank(context));
         TRY(tpm_pcr_read(context, &selection, &values));
         TRY(make_key(context, &values, &key));
-        TRY(begin_policy(context, &session));
-        return decrypt_with(context, key.handle, session.handle, work->ciphertext, work->ret);
+        return decrypt_with(context, key.handle, work->ciphertext, work->ret);
 }
 
 Err *guest_decrypt(EvidenceMaker *maker, Span ciphertext, Bytes *ret_plaintext) {

@@ -129,6 +129,12 @@ static Err *make_info(const MaaGuestRequest *request, char **ret) {
         return json_to_string(info, ret);
 }
 
+static Err *check_key_type(Span tpmt_public, const char *what) {
+        TpmPublic public;
+        TRY(err_wrap(tpm_public_parse(tpmt_public, &public), "%s", what));
+        return public.type == TPM_ALG_RSA ? NULL : err_new(ERR_NOT_SUPPORTED, "%s is no RSA key", what);
+}
+
 static Err *check_request(const MaaGuestRequest *request) {
         const struct { const char *what; bool is_there; } needed[] = {
                 { "the attestation key", request->aik_public.size > 0 },
@@ -142,8 +148,10 @@ static Err *check_request(const MaaGuestRequest *request) {
         for (size_t i = 0; i < N_ELEMENTS(needed); i++)
                 if (!needed[i].is_there)
                         return err_new(ERR_INVALID_ARGUMENT, "attestation of an Azure VM: %s is missing", needed[i].what);
-        if (!request->pcrs || request->pcrs->n_banks != 1)
+        if (!request->pcrs || request->pcrs->n_banks != 1 || request->pcrs->banks[0].mask == 0)
                 return err_new(ERR_INVALID_ARGUMENT, "attestation of an Azure VM: PCR values of one bank are needed");
+        TRY(check_key_type(request->aik_public, "the attestation key"));
+        TRY(check_key_type(request->key_public, "the encryption key"));
         return request->n_payload > MAA_AZURE_GUEST_PAYLOAD_MAX ? err_new(ERR_LIMIT_EXCEEDED, "more than %u client payloads", MAA_AZURE_GUEST_PAYLOAD_MAX) : NULL;
 }
 
@@ -259,13 +267,13 @@ static Err *read_objects(const Json *claims, MaaGuestClaims *ret) {
 /* The key of the runtime that the service calls the ephemeral one. */
 static Err *find_key(const Json *runtime, Bytes *ret_modulus) {
         Json *keys;
-        TRY(json_get_array(runtime, "keys", &keys));
+        TRY(err_wrap_code(ERR_TOKEN_CLAIM_INVALID, json_get_array(runtime, "keys", &keys), "x-ms-runtime"));
         for (size_t i = 0; i < json_object_array_length(keys); i++) {
                 const Json *key = json_object_array_get_idx(keys, i);
                 const char *id;
-                TRY(json_get_string_optional(key, "kid", &id));
+                TRY(err_wrap_code(ERR_TOKEN_CLAIM_INVALID, json_get_string_optional(key, "kid", &id), "a key in x-ms-runtime"));
                 if (id && string_equal(id, MAA_AZURE_GUEST_KEY_ID))
-                        return json_get_base64url(key, "n", ret_modulus);
+                        return err_wrap_code(ERR_TOKEN_CLAIM_INVALID, json_get_base64url(key, "n", ret_modulus), "%s in x-ms-runtime", MAA_AZURE_GUEST_KEY_ID);
         }
         return err_new(ERR_TOKEN_CNF_MISMATCH, "x-ms-runtime has no key %s", MAA_AZURE_GUEST_KEY_ID);
 }
@@ -273,6 +281,7 @@ static Err *find_key(const Json *runtime, Bytes *ret_modulus) {
 static Err *check_key(const Json *runtime, const MaaGuestRequest *request) {
         _cleanup_bytes_ Bytes modulus = {};
         TpmPublic public;
+        TRY(check_key_type(request->key_public, "the encryption key"));
         TRY(tpm_public_parse(request->key_public, &public));
         TRY(find_key(runtime, &modulus));
         if (!span_equal(bytes_span(&modulus), public.rsa_modulus))
@@ -286,7 +295,7 @@ static Err *check_payload(const Json *runtime, const MaaGuestRequest *request) {
                 _cleanup_free_ char *wanted = NULL;
                 const char *text;
                 TRY(base64_encode(span_from_string(request->payload[i].value), &wanted));
-                TRY(json_get_string_optional(payload, request->payload[i].name, &text));
+                TRY(err_wrap_code(ERR_TOKEN_CLAIM_INVALID, json_get_string_optional(payload, request->payload[i].name, &text), "client-payload"));
                 if (!text || !string_equal(text, wanted))
                         return err_new(ERR_TOKEN_NONCE_MISMATCH, "client-payload: \"%s\" is not what was sent", request->payload[i].name);
         }
