@@ -119,7 +119,7 @@ static Err *ask(InstanceClient *client, Collector *collector, const MaaGuestRequ
         TRY(maa_guest_request(instance_client_url(client), /* api_version= */ NULL, guest, &http));
         TRY(instance_client_call(client, "attesting this VM: the answer", &http, &operation));
         TRY(maa_guest_answer_parse(operation_call_answer(operation), &answer));
-        TRY(err_wrap(collector_decrypt_guest(collector, bytes_span(&answer.encrypted_key), &inner), "opening the answer"));
+        TRY(err_wrap(collector_guest_decrypt(collector, bytes_span(&answer.encrypted_key), &inner), "opening the answer"));
         return maa_guest_answer_open(&answer, bytes_span(&inner), ret_jwt);
 }
 

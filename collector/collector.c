@@ -368,6 +368,27 @@ Err *collector_quote(Collector *collector, Span qualifying_data, Span certify, E
         return collector_quote_reply(reply, ret);
 }
 
+static Err *call_made(const char *method, int r) {
+        return r < 0 ? err_new_errno(ERR_INTERNAL, r, "making the call %s", method) : NULL;
+}
+
+Err *collector_collect_guest(Collector *collector, Evidence **ret) {
+        _cleanup_(message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+        TRY(new_call(collector, "CollectGuest", &call));
+        TRY(call_made("CollectGuest", sd_bus_message_append(call, "a{sv}", 0)));
+        TRY(call_blocking(collector, call, COLLECTOR_GUEST_USEC, &reply));
+        return collector_quote_reply(reply, ret);
+}
+
+Err *collector_guest_decrypt(Collector *collector, Span ciphertext, Bytes *ret) {
+        _cleanup_(message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
+        TRY(new_call_with_data(collector, "GuestDecrypt", ciphertext, &call));
+        TRY(call_blocking(collector, call, COLLECTOR_GUEST_USEC, &reply));
+        TRY(check_reply(reply));
+        TRY(call_made("GuestDecrypt", sd_bus_message_sensitive(reply)));
+        return read_bytes_reply(reply, "plaintext", ret);
+}
+
 Err *collector_report(Collector *collector, Span user_data, VsmReportKind *ret_kind, Bytes *ret_report) {
         _cleanup_(message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
         TRY(collector_report_call(collector, user_data, &call));
@@ -381,10 +402,6 @@ void collector_endorsement_done(CollectorEndorsement *endorsement) {
         bytes_done(&endorsement->ek_chain);
         freep(&endorsement->ek_origin);
         freep(&endorsement->ek_notice);
-}
-
-static Err *call_made(const char *method, int r) {
-        return r < 0 ? err_new_errno(ERR_INTERNAL, r, "making the call %s", method) : NULL;
 }
 
 Err *collector_get_endorsement_key(Collector *collector, const char *algorithm, CollectorEndorsement *ret) {
@@ -434,20 +451,4 @@ Err *collector_keep_boot_attestation(Collector *collector, BootAttestationState 
                 return err_new_errno(ERR_COLLECTOR_ANSWER_INVALID, r, "attestd-tpm's answer is no state");
         *ret_state = boot_attestation_state_from_string(state);
         return NULL;
-}
-
-Err *collector_collect_guest(Collector *collector, Evidence **ret) {
-        _cleanup_(message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
-        TRY(new_call(collector, "CollectGuest", &call));
-        TRY(call_made("CollectGuest", sd_bus_message_append(call, "a{sv}", 0)));
-        TRY(call_blocking(collector, call, COLLECTOR_INFO_USEC, &reply));
-        return collector_quote_reply(reply, ret);
-}
-
-Err *collector_decrypt_guest(Collector *collector, Span ciphertext, Bytes *ret_plaintext) {
-        _cleanup_(message_unrefp) sd_bus_message *call = NULL, *reply = NULL;
-        TRY(new_call_with_data(collector, "DecryptGuest", ciphertext, &call));
-        TRY(call_blocking(collector, call, COLLECTOR_INFO_USEC, &reply));
-        TRY(check_reply(reply));
-        return read_bytes_reply(reply, "plaintext", ret_plaintext);
 }

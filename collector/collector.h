@@ -19,17 +19,18 @@
  *     KeepBootAttestation(a{sv} options) → s state: to be called before hibernation. "kept": a quote without challenge is on disk now; "attached": one from
  *         before an earlier hibernation of this boot stays
  *     Sign(ay digest (SHA-256), a{sv} options) → ay signature: RSASSA-PSS with a salt of 32 bytes, by the request key of RequestKey=tpm and no other
+ *     CollectGuest(a{sv} options) → a{sv}: as Quote, for guest attestation: a quote without qualifying data over PCRs 0-7 of the SHA-256 bank, whatever is
+ *         configured; in logs the firmware's at most; request-key: the ephemeral key of tpm/guest-key.h, certified without qualifying data
+ *     GuestDecrypt(ay ciphertext (RSAES-PKCS1-v1_5, at most 512 bytes), a{sv} options) → ay plaintext (at most 245 bytes): by that key and no other, while PCRs
+ *         0-7 are as they were when it was certified, and the TPM was not reset
  *     GetVbsReport(ay user_data (64 bytes), a{sv} options) → s kind ("enclave", "vm"), ay report: from whoever VbsReport= names
- *     CollectGuest(a{sv} options) → a{sv}: as Quote, for attest/AzureGuest: PCRs 0-7 of the bank sha256, empty qualifying data, the firmware's log alone, and request-key: a
- *         key that decrypts while those PCRs stay as they are, certified over nothing
- *     DecryptGuest(ay ciphertext (RSAES-PKCS1-v1_5), a{sv} options) → ay plaintext: with that key
  *     GetEndorsementKey(a{sv} options) → a{sv}: ek-public ay (TPMT_PUBLIC), ek-certificate ay (DER, empty if there is none), ek-origin s,
  *         ek-chain ay (DER of intermediate authorities from NV, one behind the other), ek-notice s (why NV's are left out; else empty). Option: algorithm s
  *         ("auto", "rsa", "ecc")
  *     ActivateCredential(ay TPM2B_ID_OBJECT, ay TPM2B_ENCRYPTED_SECRET, a{sv} options) → ay secret, if they are for this TPM's endorsement key and its AIK
  *     StoreAikCertificate(ay DER): checks that it is for the AIK, and keeps it for AikCertificate=auto
  *   errors: org.attestd1.Error.NAME with the described chain as message.
- * The network-facing process gives qualifying data and nothing else: which TPM, key, PCRs and log files is the collector's own configuration.
+ * The network-facing process gives qualifying data, and what is to be reported on, signed or decrypted, and nothing else: which TPM, key, PCRs and log files is the collector's own configuration.
  *
  * The collector program: attestd-tpm [--config=FILE] [--bus-fd=N]. With --bus-fd it serves that connected socket and exits when it closes; socket-activated
  * (LISTEN_FDS, name "tpm") it accepts one connection after another. */
@@ -45,6 +46,7 @@
 #define COLLECTOR_INFO_USEC (5 * 60 * USEC_PER_SEC)   /* may create the AIK */
 #define COLLECTOR_QUOTE_USEC (30 * USEC_PER_SEC)
 #define COLLECTOR_SIGN_USEC (30 * USEC_PER_SEC)
+#define COLLECTOR_GUEST_USEC (5 * 60 * USEC_PER_SEC)  /* each call makes the guest key */
 #define COLLECTOR_REPORT_USEC (30 * USEC_PER_SEC)     /* more than any way to a report may take by itself, see tpm/vbs-report.h */
 
 typedef struct CollectorInfo {
@@ -91,11 +93,12 @@ Err *collector_get_info(Collector *collector, CollectorInfo **ret) _must_check_;
 Err *collector_quote(Collector *collector, Span qualifying_data, Span certify, Evidence **ret) _must_check_;
 /* *ret_state: "kept", or "attached" where one of this boot from an earlier hibernation stays. */
 Err *collector_keep_boot_attestation(Collector *collector, BootAttestationState *ret_state) _must_check_;
+/* Evidence of guest attestation; its request_key is what ciphertexts for collector_guest_decrypt() are encrypted to. */
+Err *collector_collect_guest(Collector *collector, Evidence **ret) _must_check_;
+/* *ret is a secret. Errors: KEY_INVALID where the ciphertext is for another key; TPM_PCR_UNSTABLE where PCRs moved since the collection: begin anew. */
+Err *collector_guest_decrypt(Collector *collector, Span ciphertext, Bytes *ret) _must_check_;
 Err *collector_sign(Collector *collector, Span digest, Bytes *ret_signature) _must_check_;
 Err *collector_report(Collector *collector, Span user_data, VsmReportKind *ret_kind, Bytes *ret_report) _must_check_;
-/* For attest/AzureGuest: evidence whose request key is what the answer is encrypted to; and what the TPM makes of that. The plaintext is a secret. */
-Err *collector_collect_guest(Collector *collector, Evidence **ret) _must_check_;
-Err *collector_decrypt_guest(Collector *collector, Span ciphertext, Bytes *ret_plaintext) _must_check_;
 Err *collector_get_endorsement_key(Collector *collector, const char *algorithm, CollectorEndorsement *ret) _must_check_;
 Err *collector_activate_credential(Collector *collector, Span id_object, Span encrypted_secret, Bytes *ret_secret) _must_check_;
 Err *collector_store_aik_certificate(Collector *collector, Span der) _must_check_;

@@ -5,13 +5,10 @@
 #include <errno.h>
 #include <time.h>
 
-#include <tss2/tss2_mu.h>
-
 #include "tcg/aik.h"
 #include "tcg/aik-certificate.h"
 #include "tpm/nv.h"
-
-#define PUBLIC_SIZE_MAX 4096
+#include "tpm/quote.h"
 
 void aik_done(Aik *aik) {
         tpm_object_done(&aik->object);
@@ -44,13 +41,7 @@ static Err *describe_key(TpmContext *context, Aik *aik) {
         _cleanup_free_ TPM2B_PUBLIC *public = NULL;
         TRY(TPM_CALL(context, "TPM2_ReadPublic of the attestation key",
                      Esys_ReadPublic(context->esys, aik->object.handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL, NULL)));
-        _cleanup_bytes_ Bytes area = {};
-        size_t size = 0;
-        TRY(bytes_alloc(PUBLIC_SIZE_MAX, &area));
-        TSS2_RC rc = Tss2_MU_TPMT_PUBLIC_Marshal(&public->publicArea, area.data, area.size, &size);
-        if (rc != TSS2_RC_SUCCESS)
-                return err_new_native(ERR_TPM_AIK_INVALID, ERR_DOMAIN_TSS, rc, "the public area of the key does not marshal");
-        TRY(bytes_copy(span_make(area.data, size), &aik->public));
+        TRY(quote_public_from_tss(&public->publicArea, ERR_TPM_AIK_INVALID, &aik->public));
         Err *err = aik_public_check(bytes_span(&aik->public));
         if (err_code(err) == ERR_QUOTE_MALFORMED)
                 return err_wrap_code(ERR_TPM_AIK_INVALID, err, "the key is of a kind that is not known");

@@ -129,6 +129,11 @@ bool tpm_rc_is_parameter(TSS2_RC rc) {
         return is_tpm_layer(rc) && (rc & RC_FORMAT_ONE) && (rc & TPM2_RC_P);
 }
 
+/* A TPM that has failed would not have loaded the key just before. */
+bool tpm_rc_is_refusal(TSS2_RC rc) {
+        return tpm_rc_is_parameter(rc) || tpm_rc_base(rc) == TPM2_RC_FAILURE;
+}
+
 static ErrCode code_of(TSS2_RC rc) {
         switch (tpm_rc_base(rc)) {
         case TPM2_RC_OBJECT_MEMORY:
@@ -194,6 +199,14 @@ void tpm_object_done(TpmObject *object) {
         err_free(context->untold);
         context->untold = err;
         object->handle = ESYS_TR_NONE;
+}
+
+Err *tpm_policy_session_start(TpmContext *context, TPMI_ALG_HASH hash, TpmObject *ret) {
+        const TPMT_SYM_DEF none = { .algorithm = TPM2_ALG_NULL };
+        TRY(TPM_CALL(context, "TPM2_StartAuthSession",
+                     Esys_StartAuthSession(context->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL, TPM2_SE_POLICY,
+                                           &none, hash, &ret->handle)));
+        return tpm_error(context, Esys_TRSess_SetAttributes(context->esys, ret->handle, TPMA_SESSION_CONTINUESESSION, 0xff), "setting up a session");
 }
 
 Err *tpm_get_property(TpmContext *context, uint32_t property, uint32_t *ret_value, bool *ret_exists) {

@@ -43,6 +43,8 @@ bool tcti_is_device(const char *conf);
 TSS2_RC tpm_rc_base(TSS2_RC rc);
 /* Did the TPM find a parameter (not a handle or session) of the command wrong? */
 bool tpm_rc_is_parameter(TSS2_RC rc);
+/* Is it about what a key was to decrypt? A parameter; or FAILURE, which libtpms says of RSA ciphertexts that do not decrypt, and goes on working. */
+bool tpm_rc_is_refusal(TSS2_RC rc);
 /* NULL for success, else the error with layer, number and text; command as in "TPM2_Quote". Marks the context broken where needed.
  * Codes: TPM_OUT_OF_MEMORY, TPM_AUTHORIZATION, TPM_COMMAND_FAILED, TPM_ABSENT (connection lost), NO_MEMORY. */
 Err *tpm_error(TpmContext *context, TSS2_RC rc, const char *command) _must_check_;
@@ -69,6 +71,9 @@ typedef struct TpmObject {
 #define TPM_OBJECT_NONE { .handle = ESYS_TR_NONE }
 void tpm_object_done(TpmObject *object);
 #define _cleanup_tpm_object_ _cleanup_(tpm_object_done)
+
+/* A policy session without a policy yet. It stays when it was used, so that flushing it is right on every path. hash: the name algorithm of the key. */
+Err *tpm_policy_session_start(TpmContext *context, TPMI_ALG_HASH hash, TpmObject *ret) _must_check_;
 
 /* Capabilities. Lists larger than one answer are put together from several. */
 Err *tpm_get_property(TpmContext *context, uint32_t property, uint32_t *ret_value, bool *ret_exists) _must_check_;

@@ -8,8 +8,8 @@
 #include "tcg/aik.h"
 #include "tcg/ek-certificate.h"
 #include "tpm/nv.h"
+#include "tpm/quote.h"
 
-#define PUBLIC_SIZE_MAX 4096
 #define RSA_SIZE 256
 #define P256_SIZE 32
 
@@ -102,20 +102,10 @@ static Err *read_index(TpmContext *context, TPM2_HANDLE index, Bytes *ret) {
         return index ? nv_read(context, index, &state, ret) : NULL;
 }
 
-static Err *marshal_public(const TPMT_PUBLIC *public, Bytes *ret) {
-        _cleanup_bytes_ Bytes area = {};
-        size_t size = 0;
-        TRY(bytes_alloc(PUBLIC_SIZE_MAX, &area));
-        TSS2_RC rc = Tss2_MU_TPMT_PUBLIC_Marshal(public, area.data, area.size, &size);
-        if (rc != TSS2_RC_SUCCESS)
-                return err_new_native(ERR_TPM_COMMAND_FAILED, ERR_DOMAIN_TSS, rc, "the public area of the endorsement key does not marshal");
-        return bytes_copy(span_make(area.data, size), ret);
-}
-
 static Err *take_public(const TPMT_PUBLIC *public, EndorsementKey *key) {
         key->with_policy = !(public->objectAttributes & TPMA_OBJECT_USERWITHAUTH);
         key->name_alg = public->nameAlg;
-        return marshal_public(public, &key->public);
+        return quote_public_from_tss(public, ERR_TPM_COMMAND_FAILED, &key->public);
 }
 
 /* The nonce fills the front of the unique field (profile §2.2.1.4). */
@@ -317,20 +307,10 @@ static Err *unmarshal(Span id_object, Span encrypted_secret, TPM2B_ID_OBJECT *re
 
 /* A session that satisfies PolicyA; its hash has to be the key's name algorithm. */
 static Err *begin_policy(TpmContext *context, uint16_t name_alg, TpmObject *ret) {
-        const TPMT_SYM_DEF none = { .algorithm = TPM2_ALG_NULL };
-        TRY(TPM_CALL(context, "TPM2_StartAuthSession",
-                     Esys_StartAuthSession(context->esys, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, NULL, TPM2_SE_POLICY,
-                                           &none, name_alg, &ret->handle)));
-        /* it stays when it was used, so that flushing it is right on every path */
-        TRY(tpm_error(context, Esys_TRSess_SetAttributes(context->esys, ret->handle, TPMA_SESSION_CONTINUESESSION, 0xff), "setting up a session"));
+        TRY(tpm_policy_session_start(context, name_alg, ret));
         return TPM_CALL(context, "TPM2_PolicySecret of the endorsement hierarchy",
                         Esys_PolicySecret(context->esys, ESYS_TR_RH_ENDORSEMENT, ret->handle, ESYS_TR_PASSWORD, ESYS_TR_NONE, ESYS_TR_NONE, NULL, NULL,
                                           NULL, 0, NULL, NULL));
-}
-
-/* libtpms says FAILURE of an RSA secret that does not decrypt, and goes on working; a TPM that has failed would not have loaded the keys just before. */
-static bool is_refusal(TSS2_RC rc) {
-        return tpm_rc_is_parameter(rc) || tpm_rc_base(rc) == TPM2_RC_FAILURE;
 }
 
 Err *endorsement_key_activate(const EndorsementKey *key, ESYS_TR aik, Span id_object, Span encrypted_secret, Bytes *ret_secret) {
@@ -346,7 +326,7 @@ Err *endorsement_key_activate(const EndorsementKey *key, ESYS_TR aik, Span id_ob
                             Esys_ActivateCredential(context->esys, aik, key->object.handle, ESYS_TR_PASSWORD,
                                                     key->with_policy ? session.handle : ESYS_TR_PASSWORD, ESYS_TR_NONE, &object, &encrypted, &secret));
         int64_t rc = 0;
-        if (err_native(err, &rc) == ERR_DOMAIN_TSS && is_refusal((TSS2_RC) rc))
+        if (err_native(err, &rc) == ERR_DOMAIN_TSS && tpm_rc_is_refusal((TSS2_RC) rc))
                 return err_wrap_code(ERR_CREDENTIAL_ACTIVATION_FAILED, err, "the credential is for another endorsement key or another attestation key");
         TRY(err);
         err = bytes_copy(span_make(secret->buffer, secret->size), ret_secret);

@@ -6,6 +6,7 @@
 #include "tcg/ima-match.h"
 #include "tcg/userspace-log.h"
 #include "tcg/verdict.h"
+#include "tpm/guest-key.h"
 #include "tpm/pcr.h"
 #include "tpm/quote.h"
 
@@ -15,6 +16,7 @@
 typedef struct Round {
         EvidenceMaker *maker;
         Span qualifying, certify;
+        bool is_guest;             /* guest attestation: no IMA list, a key of its own, and no other */
         Aik aik;
         PcrSelection selection;
         Bytes attest_bytes, signature_bytes;
@@ -216,7 +218,7 @@ static Err *find_ima_prefix(Round *round) {
 
 /* One quote; *ret_settled if its values are known. */
 static Err *try_quote(Round *round, bool *ret_settled) {
-        bool agrees, quotes_ima = round->maker->config->pcr_mask >> PCR_IMA & 1;   /* the same PCRs of each bank */
+        bool agrees, quotes_ima = round->selection.banks[0].mask >> PCR_IMA & 1;   /* the same PCRs of each bank */
         *ret_settled = false;
         TRY(read_and_quote(round, &agrees));
         if (!agrees) {
@@ -227,7 +229,8 @@ static Err *try_quote(Round *round, bool *ret_settled) {
                         return NULL;
         }
         round->values = round->before;
-        TRY(find_ima_prefix(round));
+        if (!round->is_guest)
+                TRY(find_ima_prefix(round));
         *ret_settled = agrees || round->has_prefix;
         return NULL;
 }
@@ -296,7 +299,7 @@ static Err *apply_policies(const Round *round) {
         const EvidenceMaker *maker = round->maker;
         if (maker->config->boot_log_policy == LOG_POLICY_REQUIRED && round->boot.state != LOG_STATE_MISMATCH)
                 TRY(log_state_to_error(round->boot.state, &maker->boot_log, round->boot.reason));
-        if (maker->config->ima_log_policy == LOG_POLICY_REQUIRED)
+        if (maker->config->ima_log_policy == LOG_POLICY_REQUIRED && !round->is_guest)
                 TRY(log_state_to_error(round->ima.state, &maker->ima_log, round->ima.reason));
         return NULL;
 }
@@ -328,8 +331,17 @@ static Err *certify_request_key(Round *round, EvidenceKey *ret) {
         return key_certify(context, round->aik.object.handle, bytes_span(&round->aik.public), object.handle, bytes_span(&public), round->certify, ret);
 }
 
+static Err *certify_guest_key(Round *round, EvidenceKey *ret) {
+        EvidenceMaker *maker = round->maker;
+        TRY(guest_key_certify(maker->context, round->aik.object.handle, bytes_span(&round->aik.public), &round->values, ret));
+        maker->guest_values = round->values;
+        return NULL;
+}
+
 static Err *add_keys(Round *round, Evidence *evidence) {
         const Config *config = round->maker->config;
+        if (round->is_guest)
+                return err_wrap(certify_guest_key(round, &evidence->request_key), "certifying the guest key");
         if (round->certify.size == 0)
                 return NULL;
         if (config->request_key == REQUEST_KEY_TPM)
@@ -398,6 +410,57 @@ Err *evidence_maker_keep(EvidenceMaker *maker, BootAttestationState *ret_state) 
         TRY(err_wrap(boot_attestation_keep(&maker->boot_attestation, evidence), "keeping the attestation of the boot"));
         *ret_state = evidence->boot_attestation_state;
         return NULL;
+}
+
+static Err *select_guest_pcrs(EvidenceMaker *maker, PcrSelection *ret) {
+        PcrSelection allocated;
+        TRY(tpm_pcr_get_banks(maker->context, &allocated));
+        return tpm_pcr_choose_banks(&allocated, GUEST_KEY_BANK, GUEST_KEY_PCRS, NULL, 0, ret);
+}
+
+static Err *guest_round(EvidenceMaker *maker, void *userdata) {
+        Evidence **ret = userdata;
+        const AikOptions options = { .handle = maker->config->aik_handle, .certificate = maker->config->aik_certificate };
+        _cleanup_(round_done) Round round = { .maker = maker, .is_guest = true, .aik = AIK_NONE, .ima = LOG_COPY_NONE, .boot = LOG_COPY_NONE };
+        TRY(err_wrap(select_guest_pcrs(maker, &round.selection), "guest attestation is over PCRs 0-7 of " GUEST_KEY_BANK));
+        TRY(aik_load(maker->context, &options, &maker->own, &round.aik));
+        TRY(settle_quote(&round));
+        TRY(replay_boot_log(&round));
+        return make_evidence(&round, ret);
+}
+
+Err *evidence_maker_collect_guest(EvidenceMaker *maker, Evidence **ret) {
+        return evidence_maker_run(maker, guest_round, ret);
+}
+
+typedef struct DecryptRequest {
+        Span ciphertext;
+        Bytes *ret_plaintext;
+} DecryptRequest;
+
+/* With other PCRs than at the certification the TPM makes another key, and what that one says of the ciphertext is not why. */
+static Err *check_guest_values(const EvidenceMaker *maker, const PcrValues *now) {
+        uint32_t moved = maker->guest_values.n_banks > 0 ? differing(&maker->guest_values, now) : 0;
+        if (moved == 0)
+                return NULL;
+        _cleanup_free_ char *text = NULL;
+        TRY(pcr_mask_to_string(moved, &text));
+        return err_new(ERR_TPM_PCR_UNSTABLE, "PCRs %s have moved since the guest key was certified, so it cannot be used any more", text);
+}
+
+static Err *guest_decrypt(EvidenceMaker *maker, void *userdata) {
+        const DecryptRequest *request = userdata;
+        PcrSelection selection;
+        PcrValues values;
+        TRY(select_guest_pcrs(maker, &selection));
+        TRY(tpm_pcr_read(maker->context, &selection, &values));
+        TRY(check_guest_values(maker, &values));
+        return guest_key_decrypt(maker->context, &values, request->ciphertext, request->ret_plaintext);
+}
+
+Err *evidence_maker_guest_decrypt(EvidenceMaker *maker, Span ciphertext, Bytes *ret_plaintext) {
+        DecryptRequest request = { ciphertext, ret_plaintext };
+        return err_wrap(evidence_maker_run(maker, guest_decrypt, &request), "decrypting with the guest key");
 }
 
 typedef struct SignRequest {

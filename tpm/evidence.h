@@ -22,6 +22,7 @@ typedef struct EvidenceMaker {
         TpmContext *context;
         OwnKey own;
         RequestKey request_key;
+        PcrValues guest_values;   /* that the last guest key was certified for; n_banks 0: none was */
         BootAttestation boot_attestation;
         LogFile boot_log, ima_log, systemd_log;
         uint32_t ima_reset_count; /* of the TPM, when ima_replay was made */
@@ -45,6 +46,14 @@ Err *evidence_maker_quote(EvidenceMaker *maker, Span qualifying, Span certify, E
 
 /* A round without challenge, kept for after a hibernation. Errors as above, and IO. */
 Err *evidence_maker_keep(EvidenceMaker *maker, BootAttestationState *ret_state) _must_check_;
+
+/* A round for guest attestation: PCRs 0-7 of the SHA-256 bank and the firmware log alone, no challenge, and in request_key the key of guest-key.h with these
+ * PCR values for policy. Errors: as above. */
+Err *evidence_maker_collect_guest(EvidenceMaker *maker, Evidence **ret) _must_check_;
+
+/* What was encrypted to that key; a secret. Errors: INVALID_ARGUMENT, KEY_INVALID where it was encrypted to another key or changed, TPM_PCR_UNSTABLE where
+ * PCRs moved since the round, TPM_AUTHORIZATION where they move now, those of the TPM. */
+Err *evidence_maker_guest_decrypt(EvidenceMaker *maker, Span ciphertext, Bytes *ret_plaintext) _must_check_;
 
 /* A PS256 signature over a SHA-256 digest, by the request key of RequestKey=tpm. Errors: NOT_SUPPORTED without that setting, INVALID_ARGUMENT, those of the TPM. */
 Err *evidence_maker_sign(EvidenceMaker *maker, Span digest, Bytes *ret_signature) _must_check_;

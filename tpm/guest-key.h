@@ -1,17 +1,26 @@
-/* What attest/AzureGuest needs of the TPM (lib/maa/azure-guest.h): evidence without a challenge, and a key that its answer is closed for.
+/* The ephemeral key of guest attestation (attest/AzureGuest): the service encrypts its answer to a key that this TPM has, and that it can use only while the
+ * firmware's PCRs hold what was attested.
  *
- * The encryption key is a primary of the null hierarchy, as Microsoft's client makes it: the same template gives the same key until the TPM is reset, so nothing is kept between
- * the evidence and the answer. It decrypts while PCRs 0-7 of the SHA-256 bank are as they were, and for nobody who does not show them: TPM2_PolicyPCR is its only
- * authorization. */
+ *     RSA-2048, nameAlg SHA-256, decrypt | fixedTPM | fixedParent | sensitiveDataOrigin | noDA, no scheme, no symmetric algorithm, exponent 0,
+ *     unique 256 zero bytes, authPolicy = PolicyPCR(SHA-256 bank, PCRs 0-7)
+ *
+ * It is a primary key of the NULL hierarchy, so nothing is kept: from one reset of the TPM to the next the same PCR values give the same key, and after a
+ * reset, whatever is done, there is no such key any more. Each use makes it anew, which takes slow TPMs minutes. */
 #pragma once
 
-#include "tpm/evidence.h"
+#include "tcg/evidence.h"
+#include "tpm/context.h"
 
-#define GUEST_PCRS UINT32_C(0xff)
-#define GUEST_CIPHERTEXT_MAX 512u
+#define GUEST_KEY_BITS 2048
+#define GUEST_KEY_BANK "sha256"
+#define GUEST_KEY_PCRS UINT32_C(0xff)    /* 0-7 */
+#define GUEST_KEY_CIPHERTEXT_MAX 512     /* what a TPM2B_PUBLIC_KEY_RSA holds; a ciphertext for this key has 256 bytes */
+#define GUEST_KEY_PLAINTEXT_MAX 245      /* RFC 8017 §7.2.1: 11 less than the modulus */
 
-/* A quote over those PCRs with empty qualifying data, whatever Pcrs= says; the firmware's log; and as request key the encryption key, certified over nothing. Errors: TPM_BANK_MISSING
- * without a SHA-256 bank, TPM_PCR_UNSTABLE, those of the key and the TPM. */
-Err *guest_collect(EvidenceMaker *maker, Evidence **ret) _must_check_;
-/* RSAES-PKCS1-v1_5 (TPM 2.0 Part 1 annex B.2). The plaintext is a secret. Error: INVALID_ARGUMENT where the ciphertext is not for that key. */
-Err *guest_decrypt(EvidenceMaker *maker, Span ciphertext, Bytes *ret_plaintext) _must_check_;
+/* Makes the key whose policy is these values, and has the AIK certify it, over nothing. Errors: those of the TPM. */
+Err *guest_key_certify(TpmContext *context, ESYS_TR aik, Span aik_public, const PcrValues *values, EvidenceKey *ret) _must_check_;
+
+/* Makes the same key and decrypts with it (RSAES-PKCS1-v1_5). *ret_plaintext is a secret.
+ * Errors: INVALID_ARGUMENT (size), KEY_INVALID (it is not for this key), TPM_AUTHORIZATION (the PCRs do not have these values), TPM_PCR_UNSTABLE, those of
+ * the TPM. */
+Err *guest_key_decrypt(TpmContext *context, const PcrValues *values, Span ciphertext, Bytes *ret_plaintext) _must_check_;

@@ -6,6 +6,7 @@
 #include "tpm/pcr.h"
 
 #define SIGNATURE_SIZE_MAX 2048
+#define PUBLIC_SIZE_MAX 4096
 
 Err *quote_qualifying_to_tss(Span qualifying, TPM2B_DATA *ret) {
         *ret = (TPM2B_DATA) {};
@@ -24,6 +25,16 @@ Err *quote_signature_from_tss(const TPMT_SIGNATURE *signature, Bytes *ret) {
         TSS2_RC rc = Tss2_MU_TPMT_SIGNATURE_Marshal(signature, room.data, room.size, &size);
         if (rc != TSS2_RC_SUCCESS)
                 return err_new_native(ERR_QUOTE_MALFORMED, ERR_DOMAIN_TSS, rc, "the TPM's signature does not marshal");
+        return bytes_copy(span_make(room.data, size), ret);
+}
+
+Err *quote_public_from_tss(const TPMT_PUBLIC *public, ErrCode invalid, Bytes *ret) {
+        _cleanup_bytes_ Bytes room = {};
+        size_t size = 0;
+        TRY(bytes_alloc(PUBLIC_SIZE_MAX, &room));
+        TSS2_RC rc = Tss2_MU_TPMT_PUBLIC_Marshal(public, room.data, room.size, &size);
+        if (rc != TSS2_RC_SUCCESS)
+                return err_new_native(invalid, ERR_DOMAIN_TSS, rc, "the public area of the key does not marshal");
         return bytes_copy(span_make(room.data, size), ret);
 }
 

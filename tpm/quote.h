@@ -9,6 +9,7 @@
  * *ret_signature a TPMT_SIGNATURE. Errors: INVALID_ARGUMENT, those of the TPM. */
 Err *quote_pcrs(TpmContext *context, ESYS_TR key, Span qualifying, const PcrSelection *selection, Bytes *ret_attest, Bytes *ret_signature) _must_check_;
 
-/* What other attesting commands need too. Errors: INVALID_ARGUMENT; QUOTE_MALFORMED. */
+/* What other attesting commands need too. Errors: INVALID_ARGUMENT; QUOTE_MALFORMED; that of the code invalid. */
 Err *quote_qualifying_to_tss(Span qualifying, TPM2B_DATA *ret) _must_check_;
 Err *quote_signature_from_tss(const TPMT_SIGNATURE *signature, Bytes *ret) _must_check_;
+Err *quote_public_from_tss(const TPMT_PUBLIC *public, ErrCode invalid, Bytes *ret) _must_check_;

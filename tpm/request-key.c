@@ -3,15 +3,11 @@
 
 #include <unistd.h>
 
-#include <tss2/tss2_mu.h>
-
 #include "tcg/aik.h"
 #include "tcg/request-key.h"
 #include "tpm/aik.h"
 #include "tpm/quote.h"
 #include "tpm/wrapped-key.h"
-
-#define PUBLIC_SIZE_MAX 4096
 
 static const TPM2B_PUBLIC template = {
         .publicArea = {
@@ -43,22 +39,16 @@ void request_key_done(RequestKey *key) {
         freep(&key->notice);
 }
 
-Err *key_read_public(TpmContext *context, ESYS_TR object, Bytes *ret) {
+static Err *read_public(TpmContext *context, ESYS_TR object, Bytes *ret) {
         _cleanup_free_ TPM2B_PUBLIC *public = NULL;
-        _cleanup_bytes_ Bytes area = {};
-        size_t size = 0;
         TRY(TPM_CALL(context, "TPM2_ReadPublic",
                      Esys_ReadPublic(context->esys, object, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &public, NULL, NULL)));
-        TRY(bytes_alloc(PUBLIC_SIZE_MAX, &area));
-        TSS2_RC rc = Tss2_MU_TPMT_PUBLIC_Marshal(&public->publicArea, area.data, area.size, &size);
-        if (rc != TSS2_RC_SUCCESS)
-                return err_new_native(ERR_KEY_INVALID, ERR_DOMAIN_TSS, rc, "the public area of the key does not marshal");
-        return bytes_copy(span_make(area.data, size), ret);
+        return quote_public_from_tss(&public->publicArea, ERR_KEY_INVALID, ret);
 }
 
 Err *request_key_load(RequestKey *key, TpmContext *context, TpmObject *ret_object, Bytes *ret_public) {
         TRY(wrapped_key_obtain(&kind, key->path, context, ret_object, &key->notice));
-        return err_wrap(key_read_public(context, ret_object->handle, ret_public), "reading the request key");
+        return err_wrap(read_public(context, ret_object->handle, ret_public), "reading the request key");
 }
 
 Err *request_key_prepare(RequestKey *key, TpmContext *context) {
@@ -166,7 +156,7 @@ static Err *collect_other(TpmContext *context, uint32_t handle, bool is_plain, E
                 return err_new(ERR_TPM_KEY_MISSING, "the TPM has no key there");
         TRY(TPM_CALL(context, "looking up the key",
                      Esys_TR_FromTPMPublic(context->esys, handle, ESYS_TR_NONE, ESYS_TR_NONE, ESYS_TR_NONE, &object.handle)));
-        TRY(key_read_public(context, object.handle, &public));
+        TRY(read_public(context, object.handle, &public));
         if (!is_plain)
                 return key_certify(context, aik, aik_public, object.handle, bytes_span(&public), qualifying, ret);
         ret->public = bytes_steal(&public);

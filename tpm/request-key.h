@@ -27,8 +27,6 @@ Err *request_key_load(RequestKey *key, TpmContext *context, TpmObject *ret_objec
 /* A PS256 signature with the loaded key over digest, verified. Errors: INVALID_ARGUMENT (no SHA-256 digest), those of the TPM. */
 Err *request_key_sign(RequestKey *key, TpmContext *context, ESYS_TR object, Span public, Span digest, Bytes *ret_signature) _must_check_;
 
-/* The TPMT_PUBLIC of a key in the TPM. */
-Err *key_read_public(TpmContext *context, ESYS_TR object, Bytes *ret) _must_check_;
 /* TPM2_Certify: aik's word that object is in its TPM, in answer to qualifying. *ret gets a copy of public, and what was checked. */
 Err *key_certify(TpmContext *context, ESYS_TR aik, Span aik_public, ESYS_TR object, Span public, Span qualifying, EvidenceKey *ret) _must_check_;
 

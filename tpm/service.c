@@ -10,7 +10,6 @@
 
 #include "collector/collector.h"
 #include "tpm/enrolment.h"
-#include "tpm/guest-key.h"
 #include "tpm/info.h"
 #include "tpm/reply.h"
 #include "tpm/vbs-report.h"
@@ -119,6 +118,44 @@ static int method_quote(sd_bus_message *call, void *userdata, sd_bus_error *erro
         return send_reply(call, reply, r);
 }
 
+static int method_collect_guest(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Service *service = userdata;
+        _cleanup_(evidence_freep) Evidence *evidence = NULL;
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        int r = sd_bus_message_skip(call, "a{sv}");   /* no options yet */
+        if (r < 0)
+                return r;
+        Err *err = evidence_maker_collect_guest(service->maker, &evidence);
+        if (err)
+                return reply_error(call, err);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = reply_append_evidence(reply, evidence);
+        return send_reply(call, reply, r);
+}
+
+static int method_guest_decrypt(sd_bus_message *call, void *userdata, sd_bus_error *error) {
+        Service *service = userdata;
+        _cleanup_bytes_erase_ Bytes plaintext = {};
+        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
+        const void *data;
+        size_t size;
+        int r = sd_bus_message_read_array(call, 'y', &data, &size);
+        if (r >= 0)
+                r = sd_bus_message_skip(call, "a{sv}");   /* no options yet */
+        if (r < 0)
+                return r;
+        Err *err = evidence_maker_guest_decrypt(service->maker, span_make(data, size), &plaintext);
+        if (err)
+                return reply_error(call, err);
+        r = sd_bus_message_new_method_return(call, &reply);
+        if (r >= 0)
+                r = sd_bus_message_sensitive(reply);
+        if (r >= 0)
+                r = sd_bus_message_append_array(reply, 'y', plaintext.data, plaintext.size);
+        return send_reply(call, reply, r);
+}
+
 static int method_get_vbs_report(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Service *service = userdata;
         _cleanup_bytes_ Bytes report = {};
@@ -216,42 +253,6 @@ static int method_store_aik_certificate(sd_bus_message *call, void *userdata, sd
         return err ? reply_error(call, err) : sd_bus_reply_method_return(call, NULL);
 }
 
-static int method_collect_guest(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-        Service *service = userdata;
-        _cleanup_(evidence_freep) Evidence *evidence = NULL;
-        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
-        int r = sd_bus_message_skip(call, "a{sv}");   /* no options yet */
-        if (r < 0)
-                return r;
-        Err *err = guest_collect(service->maker, &evidence);
-        if (err)
-                return reply_error(call, err);
-        r = sd_bus_message_new_method_return(call, &reply);
-        if (r >= 0)
-                r = reply_append_evidence(reply, evidence);
-        return send_reply(call, reply, r);
-}
-
-static int method_decrypt_guest(sd_bus_message *call, void *userdata, sd_bus_error *error) {
-        Service *service = userdata;
-        _cleanup_bytes_erase_ Bytes plaintext = {};
-        _cleanup_(message_unrefp) sd_bus_message *reply = NULL;
-        const void *data;
-        size_t size;
-        int r = sd_bus_message_read_array(call, 'y', &data, &size);
-        if (r >= 0)
-                r = sd_bus_message_skip(call, "a{sv}");   /* no options yet */
-        if (r < 0)
-                return r;
-        Err *err = guest_decrypt(service->maker, span_make(data, size), &plaintext);
-        if (err)
-                return reply_error(call, err);
-        r = sd_bus_message_new_method_return(call, &reply);
-        if (r >= 0)
-                r = sd_bus_message_append_array(reply, 'y', plaintext.data, plaintext.size);
-        return send_reply(call, reply, r);
-}
-
 static int method_keep_boot_attestation(sd_bus_message *call, void *userdata, sd_bus_error *error) {
         Service *service = userdata;
         BootAttestationState state;
@@ -272,8 +273,8 @@ static const sd_bus_vtable vtable[] = {
                                 SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("CollectGuest", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("a{sv}", evidence), method_collect_guest,
                                 SD_BUS_VTABLE_UNPRIVILEGED),
-        SD_BUS_METHOD_WITH_ARGS("DecryptGuest", SD_BUS_ARGS("ay", ciphertext, "a{sv}", options), SD_BUS_RESULT("ay", plaintext), method_decrypt_guest,
-                                SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GuestDecrypt", SD_BUS_ARGS("ay", ciphertext, "a{sv}", options), SD_BUS_RESULT("ay", plaintext), method_guest_decrypt,
+                                SD_BUS_VTABLE_UNPRIVILEGED | SD_BUS_VTABLE_SENSITIVE),
         SD_BUS_METHOD_WITH_ARGS("GetVbsReport", SD_BUS_ARGS("ay", user_data, "a{sv}", options), SD_BUS_RESULT("s", kind, "ay", report),
                                 method_get_vbs_report, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Sign", SD_BUS_ARGS("ay", digest, "a{sv}", options), SD_BUS_RESULT("ay", signature), method_sign,

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""As test-tpm-faults.py does for quotes: enrolment by credential activation, reports from NV, and keys that are made, certified and used for signing.
+"""As test-tpm-faults.py does for quotes: enrolment by credential activation, reports from NV, and keys that are made, certified and used for
+signing and decrypting.
 
 The endorsement key's certificate and the paravisor's report are made here by openssl and struct, the credential by tpm2_makecredential.
 
@@ -15,8 +16,9 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 import bed
 from faults import (ABSENT, ACTIVATE_CREDENTIAL, AGAIN, CERTIFY, CREATE, CREATE_PRIMARY, FAILED, FLUSH, FORMAT_ONE, FORMAT_ZERO, FRESH, GET_CAPABILITY, LOAD,
-                    NV_DEFINE, NV_READ, NV_WRITE, POLICY_SECRET, QUOTE, READ_PUBLIC, RSA_DECRYPT, SIGN, START_SESSION, TCTI_CODES, Command, bench,
+                    NV_DEFINE, NV_READ, NV_WRITE, POLICY_PCR, POLICY_SECRET, QUOTE, READ_PUBLIC, RSA_DECRYPT, SIGN, START_SESSION, TCTI_CODES, Command, bench,
                     check_error, check_hangs, check_hangs_that_end, is_parameter)
+from judge import parse_public
 
 EK_CERTIFICATE_INDEX, REPORT_INDEX, USER_DATA_INDEX = "0x1c0000a", "0x01400001", "0x01400002"
 FILE_MAGIC = bytes.fromhex("badcc0de00000001")   # of tpm2-tools' credential files
@@ -102,6 +104,7 @@ def request_key(it):
 REFUSED = {ACTIVATE_CREDENTIAL: "CREDENTIAL_ACTIVATION_FAILED", CREATE: "NOT_SUPPORTED", LOAD: "KEY_INVALID", SIGN: None}
 TABLE = [(name, *entry) for name, entry in {**FORMAT_ZERO, **FORMAT_ONE}.items()]
 LIBTPMS_FAILURE = 0x101   # what it says of a secret that does not decrypt
+PCR_CHANGED = 0x128
 
 
 def meaning(request, command, rc, expected):
@@ -109,6 +112,10 @@ def meaning(request, command, rc, expected):
         return None
     if command.code == ACTIVATE_CREDENTIAL and rc == LIBTPMS_FAILURE:
         return REFUSED[ACTIVATE_CREDENTIAL]
+    if request.startswith("guest") and rc == PCR_CHANGED and command.code in (START_SESSION, POLICY_PCR, RSA_DECRYPT):
+        return None   # a new session
+    if request.startswith("guest") and command.code == RSA_DECRYPT:
+        return "KEY_INVALID" if rc == LIBTPMS_FAILURE or is_parameter(rc) else expected
     if is_parameter(rc) and command.code in REFUSED:
         return None if command.code == LOAD and FRESH not in request else REFUSED[command.code]
     return expected
@@ -304,6 +311,35 @@ def test_request_key_signs_what_we_have_padded():
         check_all(it, SIGN_REQUEST, own)
 
 
+def guest_ciphertext(it):
+    """A request, for the key of a collection."""
+    public = bytes.fromhex(it.ok("guest")["public"])
+    openssl("pkeyutl", "-encrypt", "-pubin", "-keyform", "der", "-inkey", write(it.path("guest.der"), parse_public(public).spki), "-in",
+            write(it.path("secret"), SECRET), "-out", it.path("ciphertext"))
+    return f"guest-decrypt {read(it.path('ciphertext')).hex()}"
+
+
+def test_guest_key_is_made_and_certified():
+    with bench() as it:
+        own, others = split(it, "guest", [CERTIFY, CREATE_PRIMARY, QUOTE])
+        guests = [own[-2], own[-1]]   # behind the storage key of the attestation key, and the quote
+        assert [command.code for command in own] == [CREATE_PRIMARY, QUOTE, CREATE_PRIMARY, CERTIFY], own
+        check_hangs_that_end(it, "guest", own)
+        check_all(it, "guest", guests)
+        check_some(it, "guest", [*own[:2], *others])
+
+
+def test_guest_key_decrypts():
+    with bench() as it:
+        request = guest_ciphertext(it)
+        assert it.ok(request)["plaintext"] == SECRET.hex()
+        own, others = split(it, request, [CREATE_PRIMARY, START_SESSION, POLICY_PCR, RSA_DECRYPT])
+        assert len(own) == 4, own
+        check_hangs_that_end(it, request, own)
+        check_all(it, request, own)
+        check_some(it, request, others)
+
+
 def test_answers_that_end_too_early():
     def each(provision, make_request, codes, prepare=None):
         with bench(provision, with_proxy=True) as it:
@@ -312,7 +348,7 @@ def test_answers_that_end_too_early():
             it.ok(request)
             it.keep()
             for code in codes:
-                for size in (0, 1, 9, 10, 13):
+                for size in (0, 1, 9) if code == POLICY_PCR else (0, 1, 9, 10, 13):   # of that one 10 are the whole
                     it.proxy.cut[code] = size
                     answer = it.ask(request)
                     check_error(f"{request}: {size} bytes of 0x{code:x}", answer, Command(code, 1), ABSENT, "broke")
@@ -322,6 +358,8 @@ def test_answers_that_end_too_early():
     each(endorsed, activation, (START_SESSION, POLICY_SECRET, ACTIVATE_CREDENTIAL))
     each(paravisor, report, (NV_WRITE,))
     each(request_key, lambda it: "certify 0102", (CERTIFY,))
+    each(None, lambda it: "guest", (CERTIFY,))
+    each(None, guest_ciphertext, (CREATE_PRIMARY, START_SESSION, POLICY_PCR, RSA_DECRYPT))
     each(request_key, lambda it: SIGN_REQUEST, (SIGN,))
     each(request_key, lambda it: SIGN_REQUEST, (RSA_DECRYPT,), pads_itself)
 

@@ -5,6 +5,8 @@
  *     report HEX              a VBS report for these bytes
  *     quote HEX [DIRECTORY]   DIRECTORY gets attest, signature, aik-public, aik-certificate, TCG, IMA
  *     certify HEX             a quote for these bytes with keys certified over them
+ *     guest [DIRECTORY]       evidence of guest attestation; DIRECTORY as above
+ *     guest-decrypt HEX       by its key
  *     sign HEX                of a digest, by the request key
  *     ek ALGORITHM            the endorsement key
  *     activate HEX HEX        TPM2B_ID_OBJECT, TPM2B_ENCRYPTED_SECRET
@@ -195,6 +197,43 @@ static Err *show_certified(Collector *collector, const char *hex) {
         return show(json);
 }
 
+static Err *show_guest(Collector *collector, const char *directory) {
+        _cleanup_(evidence_freep) Evidence *evidence = NULL;
+        _cleanup_json_ Json *json = NULL;
+        TRY(collector_collect_guest(collector, &evidence));
+        if (directory)
+                TRY(save_evidence(evidence, directory));
+        TRY(json_new_object(&json));
+        TRY(add_pcrs(evidence, json));
+        TRY(add_verdicts(evidence, json));
+        TRY(add_logs(evidence, json));
+        TRY(json_add_string(json, "boot_log_state", log_state_to_string(evidence->boot_log_state)));
+        TRY(json_add_string(json, "ima_log_state", log_state_to_string(evidence->ima_log_state)));
+        TRY(json_add_string(json, "boot_attestation_state", boot_attestation_state_to_string(evidence->boot_attestation_state)));
+        TRY(json_add_hex(json, "quote", bytes_span(&evidence->quote)));
+        TRY(json_add_hex(json, "quote_signature", bytes_span(&evidence->signature)));
+        TRY(json_add_hex(json, "aik_name", bytes_span(&evidence->aik_name)));
+        TRY(json_add_hex(json, "aik_public", bytes_span(&evidence->aik_public)));
+        TRY(json_add_hex(json, "aik_certificate", bytes_span(&evidence->aik_certificate)));
+        TRY(json_add_hex(json, "public", bytes_span(&evidence->request_key.public)));
+        TRY(json_add_hex(json, "certification", bytes_span(&evidence->request_key.certification)));
+        TRY(json_add_hex(json, "signature", bytes_span(&evidence->request_key.signature)));
+        TRY(json_add_integer(json, "other_keys", (int64_t) evidence->n_other_keys));
+        TRY(json_add_integer(json, "quote_retries", evidence->n_quote_retries));
+        return show(json);
+}
+
+static Err *show_guest_plaintext(Collector *collector, const char *hex) {
+        _cleanup_json_ Json *json = NULL;
+        _cleanup_bytes_ Bytes ciphertext = {};
+        _cleanup_bytes_erase_ Bytes plaintext = {};
+        TRY(hex_decode(span_from_string(hex), "the ciphertext", &ciphertext));
+        TRY(collector_guest_decrypt(collector, bytes_span(&ciphertext), &plaintext));
+        TRY(json_new_object(&json));
+        TRY(json_add_hex(json, "plaintext", bytes_span(&plaintext)));
+        return show(json);
+}
+
 static Err *show_signature(Collector *collector, const char *hex) {
         _cleanup_json_ Json *json = NULL;
         _cleanup_bytes_ Bytes digest = {}, signature = {};
@@ -276,6 +315,10 @@ static Err *obey(const CollectorOptions *options, Collector **collector, char *l
                 return NULL;
         }
         const char *hex = strtok_r(NULL, " \n", &rest);
+        if (string_equal(verb, "guest"))
+                return show_guest(*collector, hex);
+        if (string_equal(verb, "guest-decrypt") && hex)
+                return show_guest_plaintext(*collector, string_equal(hex, "-") ? "" : hex);
         if (string_equal(verb, "quote") && hex)
                 return show_quote(*collector, string_equal(hex, "-") ? "" : hex, strtok_r(NULL, " \n", &rest));
         if (string_equal(verb, "report") && hex)
