@@ -170,6 +170,11 @@ static bool take_payload(Request *request, const char *argument) {
                 cli_usage_error("attest-azure-guest", "--payload: NAME=VALUE is needed");
                 return false;
         }
+        for (size_t i = 0; i < guest->n_payload; i++)
+                if (span_equal(span_from_string(guest->payload[i].name), span_make(argument, (size_t) (equals - argument)))) {
+                        cli_usage_error("attest-azure-guest", "--payload: %s is given twice", guest->payload[i].name);
+                        return false;
+                }
         if (guest->n_payload == MAA_AZURE_GUEST_PAYLOAD_MAX) {
                 cli_usage_error("attest-azure-guest", "--payload: at most %u are possible", MAA_AZURE_GUEST_PAYLOAD_MAX);
                 return false;

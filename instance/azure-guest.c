@@ -46,16 +46,21 @@ static Err *check_aik(const Service *service, const ServiceRequest *request, Gue
         return NULL;
 }
 
-/* A key that never leaves the TPM, and decrypts. */
+/* A key that never leaves the TPM, and decrypts for nobody but who shows the quoted PCRs. */
 static Err *check_key(GuestEvidence *evidence, EVP_PKEY *aik) {
         static const uint32_t needed = TPM_OBJECT_FIXEDTPM | TPM_OBJECT_FIXEDPARENT | TPM_OBJECT_SENSITIVEDATAORIGIN | TPM_OBJECT_DECRYPT;
+        static const uint32_t unwanted = TPM_OBJECT_SIGN | TPM_OBJECT_RESTRICTED | TPM_OBJECT_USERWITHAUTH;
         const GuestBody *body = evidence->body;
         TpmPublic public;
+        Digest policy;
         TRY(err_wrap(certify_verify(bytes_span(&body->key_certification), bytes_span(&body->key_signature), aik, (Span) {}, bytes_span(&body->key_public)),
                      "EncKeyCertifyInfo"));
         TRY(err_wrap(tpm_public_parse(bytes_span(&body->key_public), &public), "EncKeyPub"));
-        if ((public.attributes & (needed | TPM_OBJECT_SIGN | TPM_OBJECT_RESTRICTED)) != needed || public.rsa_bits < KEY_BITS_MIN)
-                return err_new(ERR_KEY_INVALID, "EncKeyPub: an RSA key of %d bits or more that was made in the TPM, stays there and decrypts is needed", KEY_BITS_MIN);
+        if ((public.attributes & (needed | unwanted)) != needed || public.rsa_bits < KEY_BITS_MIN)
+                return err_new(ERR_KEY_INVALID, "EncKeyPub: an RSA key of %d bits or more that was made in the TPM, stays there and decrypts by its policy alone is needed", KEY_BITS_MIN);
+        TRY(pcr_values_policy(&body->pcrs, &policy));
+        if (!span_equal(public.auth_policy, digest_span(&policy)))
+                return err_new(ERR_KEY_INVALID, "EncKeyPub: its policy is not PolicyPCR over the quoted PCRs");
         return tpm_public_to_pkey(&public, &evidence->key);
 }
 

@@ -1,7 +1,6 @@
 /* See guest-key.h. TPM 2.0 Part 3 §24.1 (TPM2_CreatePrimary), §18.2 (TPM2_Certify), §23.7 (TPM2_PolicyPCR), §14.3 (TPM2_RSA_Decrypt). */
 #include "tpm/guest-key.h"
 
-#include "base/writer.h"
 #include "tpm/pcr.h"
 #include "tpm/quote.h"
 #include "tpm/request-key.h"
@@ -24,30 +23,6 @@ static const TPM2B_PUBLIC template = {
         },
 };
 
-#define SELECT_SIZE 3 /* octets of a bank's mask: 24 PCRs */
-
-/* Part 3 §23.7: policyDigest = H(policyDigest of before || TPM_CC_PolicyPCR || TPML_PCR_SELECTION || H(values)). Here and not in a trial session, so that it
- * is about the values that were quoted, whatever the PCRs do meanwhile. */
-static Err *policy_digest(const PcrValues *values, Digest *ret) {
-        const PcrSelection selection = pcr_values_selection(values);
-        const Digest begin = digest_zero(HASH_SHA256);
-        _cleanup_writer_ Writer writer = {};
-        _cleanup_bytes_ Bytes input = {};
-        Digest pcrs;
-        TRY(pcr_values_digest(values, &selection, HASH_SHA256, &pcrs));
-        writer_u32be(&writer, TPM2_CC_PolicyPCR);
-        writer_u32be(&writer, (uint32_t) selection.n_banks);
-        for (size_t i = 0; i < selection.n_banks; i++) {
-                writer_u16be(&writer, selection.banks[i].alg);
-                writer_u8(&writer, SELECT_SIZE);
-                for (unsigned k = 0; k < SELECT_SIZE; k++)
-                        writer_u8(&writer, (uint8_t) (selection.banks[i].mask >> (8 * k)));
-        }
-        writer_span(&writer, digest_span(&pcrs));
-        TRY(writer_finish(&writer, &input));
-        return hash_digest2(HASH_SHA256, digest_span(&begin), bytes_span(&input), ret);
-}
-
 /* ret_public: NULL, or gets the TPMT_PUBLIC. */
 static Err *create(TpmContext *context, const PcrValues *values, TpmObject *ret_object, Bytes *ret_public) {
         _cleanup_tpm_object_ TpmObject object = { .context = context, .handle = ESYS_TR_NONE };
@@ -57,7 +32,7 @@ static Err *create(TpmContext *context, const PcrValues *values, TpmObject *ret_
         const TPML_PCR_SELECTION pcrs = {};
         TPM2B_PUBLIC wanted = template;
         Digest policy;
-        TRY(policy_digest(values, &policy));
+        TRY(pcr_values_policy(values, &policy));   /* not by a trial session: it is about what was quoted, whatever the PCRs do meanwhile */
         wanted.publicArea.authPolicy.size = policy.size;
         for (size_t i = 0; i < policy.size; i++)
                 wanted.publicArea.authPolicy.buffer[i] = policy.bytes[i];

@@ -136,16 +136,27 @@ AttestError *attest_azure_guest_set_system(AttestAzureGuest *guest, const char *
         return NULL;
 }
 
+/* Where name is, or the first free place. */
+static size_t find_payload(const AttestAzureGuest *guest, const char *name) {
+        size_t i = 0;
+        while (i < guest->request.n_payload && !string_equal(guest->payload[2 * i], name))
+                i++;
+        return i;
+}
+
 AttestError *attest_azure_guest_add_payload(AttestAzureGuest *guest, const char *name, const char *value) {
-        size_t n = guest->request.n_payload;
-        if (n == MAA_AZURE_GUEST_PAYLOAD_MAX)
+        if (!name || !value || name[0] == 0)
+                return error_out(err_new(ERR_INVALID_ARGUMENT, "a client payload needs a name and a value"));
+        size_t i = find_payload(guest, name);
+        if (i == MAA_AZURE_GUEST_PAYLOAD_MAX)
                 return error_out(err_new(ERR_LIMIT_EXCEEDED, "more than %u client payloads", MAA_AZURE_GUEST_PAYLOAD_MAX));
-        char **const members[] = { &guest->payload[2 * n], &guest->payload[2 * n + 1] };
+        char **const members[] = { &guest->payload[2 * i], &guest->payload[2 * i + 1] };
         Err *err = set_texts(members, (const char *const[]) { name, value });
         if (err)
                 return error_out(err);
-        guest->request.payload[n] = (MaaGuestPayload) { guest->payload[2 * n], guest->payload[2 * n + 1] };
-        guest->request.n_payload++;
+        guest->request.payload[i] = (MaaGuestPayload) { guest->payload[2 * i], guest->payload[2 * i + 1] };
+        if (i == guest->request.n_payload)
+                guest->request.n_payload++;
         return NULL;
 }
 

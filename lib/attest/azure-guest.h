@@ -31,7 +31,8 @@ AttestError *attest_azure_guest_set_boot_log(AttestAzureGuest *guest, const void
 /* What the VM says of its system; the service believes it. distro and build may be NULL: "Unknown". */
 AttestError *attest_azure_guest_set_system(AttestAzureGuest *guest, const char *distro, const char *build, int64_t version_major,
                                            int64_t version_minor) ATTEST_MUST_CHECK;
-/* Comes back in the token, and is compared. At most 16. Error: LimitExceeded. */
+/* Comes back in the token, and is compared. A name that is there already gets the new value. At most 16. Errors: InvalidArgument for an
+ * empty name, LimitExceeded. */
 AttestError *attest_azure_guest_add_payload(AttestAzureGuest *guest, const char *name, const char *value) ATTEST_MUST_CHECK;
 /* Of a confidential VM: type "SevSnp" with JSON {SnpReport, VcekCertChain} for proof, or "Tdx" with a quote; and the paravisor's runtime claims, whose hash the report has.
  * Default: trusted launch. Error: InvalidArgument for another type. */

@@ -5,6 +5,9 @@
 
 #include "base/writer.h"
 
+#define TPM_CC_POLICY_PCR UINT32_C(0x0000017f)
+#define SELECT_SIZE 3 /* octets of a bank's mask: 24 PCRs */
+
 /* One decimal PCR number at *text, which is moved behind it. */
 static bool mask_take_number(const char **text, unsigned *ret) {
         unsigned value = 0;
@@ -127,4 +130,25 @@ Err *pcr_values_digest(const PcrValues *values, const PcrSelection *selection, u
         for (size_t i = 0; i < selection->n_banks; i++)
                 TRY(digest_bank(hash, pcr_values_bank_const(values, selection->banks[i].alg), &selection->banks[i]));
         return hash_finish(hash, ret);
+}
+
+/* policyDigest = H(policyDigest of before || TPM_CC_PolicyPCR || TPML_PCR_SELECTION || H(values)) */
+Err *pcr_values_policy(const PcrValues *values, Digest *ret) {
+        const PcrSelection selection = pcr_values_selection(values);
+        const Digest begin = digest_zero(HASH_SHA256);
+        _cleanup_writer_ Writer writer = {};
+        _cleanup_bytes_ Bytes input = {};
+        Digest pcrs;
+        TRY(pcr_values_digest(values, &selection, HASH_SHA256, &pcrs));
+        writer_u32be(&writer, TPM_CC_POLICY_PCR);
+        writer_u32be(&writer, (uint32_t) selection.n_banks);
+        for (size_t i = 0; i < selection.n_banks; i++) {
+                writer_u16be(&writer, selection.banks[i].alg);
+                writer_u8(&writer, SELECT_SIZE);
+                for (unsigned octet = 0; octet < SELECT_SIZE; octet++)
+                        writer_u8(&writer, (uint8_t) (selection.banks[i].mask >> (8 * octet)));
+        }
+        writer_span(&writer, digest_span(&pcrs));
+        TRY(writer_finish(&writer, &input));
+        return hash_digest2(HASH_SHA256, digest_span(&begin), bytes_span(&input), ret);
 }

@@ -45,3 +45,5 @@ const PcrBank *pcr_values_bank_const(const PcrValues *values, uint16_t alg);
 /* H over the concatenation of values in the order of selection: what the TPM signs as pcrDigest.
  * Error: QUOTE_PCR_MISMATCH if a selected value is absent. */
 Err *pcr_values_digest(const PcrValues *values, const PcrSelection *selection, uint16_t hash_alg, Digest *ret) _must_check_;
+/* policyDigest, of SHA-256, of a key that TPM2_PolicyPCR over all these values alone opens (TPM 2.0 Part 3 §23.7). Errors: as above. */
+Err *pcr_values_policy(const PcrValues *values, Digest *ret) _must_check_;

@@ -186,7 +186,7 @@ def seen_request():
 
 
 def test_usage():
-    for arguments, words in ((["--payload", "x"], "NAME=VALUE"), (["--isolation", "Nitro"], "TrustedLaunch"), (["--isolation", "SevSnp"], "--proof"),
+    for arguments, words in ((["--payload", "x"], "NAME=VALUE"), (["--payload", "x=1", "--payload", "x=2"], "x is given twice"), (["--isolation", "Nitro"], "TrustedLaunch"), (["--isolation", "SevSnp"], "--proof"),
                              (["--proof", "/dev/null"], "--isolation"), (["FILE"], "FILE")):
         _, _, err = attestctl("attest-azure-guest", *arguments, check=2)
         assert words in err, (arguments, err)

@@ -153,14 +153,23 @@ def test_key_that_was_not_certified_is_refused():
     refused(machine().body(tpm={"EncKeyPub": b64(public[:-256] + bytes.fromhex(text.strip().split("=")[1]))}), "EncKeyCertifyInfo")
 
 
-def test_key_that_may_leave_the_tpm_is_refused():
+def refused_key(word, *arguments, **options):
     other = guest.Guest.__new__(guest.Guest)
     other.directory = machine().directory
-    other.make_key("decrypt|sensitivedataorigin|noda")
+    other.make_key(*arguments, **options)
     try:
-        refused(other.body(), "EncKeyPub")
+        refused(other.body(), "EncKeyPub", word)
     finally:
         other.make_key()
+
+
+def test_key_that_may_leave_the_tpm_is_refused():
+    refused_key("stays there", "decrypt|sensitivedataorigin|noda")
+
+
+def test_key_that_opens_without_the_quoted_pcrs_is_refused():
+    refused_key("by its policy alone", "decrypt|fixedtpm|fixedparent|sensitivedataorigin|noda|userwithauth")
+    refused_key("over the quoted PCRs", pcrs="sha256:0,1,2,3,4,5,6")
 
 
 def test_attestation_key_that_signs_anything_is_refused():

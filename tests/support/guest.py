@@ -79,9 +79,9 @@ class Guest:
         tpm("tpm2_flushcontext", "-l")
         tpm("tpm2_flushcontext", "-s")
 
-    def make_key(self, attributes="decrypt|fixedtpm|fixedparent|sensitivedataorigin|noda"):
+    def make_key(self, attributes="decrypt|fixedtpm|fixedparent|sensitivedataorigin|noda", pcrs=PCRS):
         self.run("tpm2_startauthsession", "-S", self.path("trial.ctx"))
-        self.run("tpm2_policypcr", "-S", self.path("trial.ctx"), "-l", PCRS, "-L", self.path("policy"))
+        self.run("tpm2_policypcr", "-S", self.path("trial.ctx"), "-l", pcrs, "-L", self.path("policy"))
         self.run("tpm2_flushcontext", self.path("trial.ctx"))
         self.run("tpm2_createprimary", "-C", "n", "-G", "rsa2048:null:null", "-g", "sha256", "-a", attributes, "-L", self.path("policy"), "-c", self.path("key.ctx"))
         self.run("tpm2_readpublic", "-c", self.path("key.ctx"), "-o", self.path("key.pub"))

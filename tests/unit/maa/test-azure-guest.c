@@ -123,6 +123,21 @@ static void test_guest_request_has_the_specifications_tpm_info(void **state) {
         assert_int_equal(json_object_object_length(ours), json_object_object_length(recorded));
 }
 
+/* Microsoft's client has bound the key to the PCRs of its quote. */
+static void test_pcr_values_policy_is_that_of_the_specifications_key(void **state) {
+        vectors_need();
+        _cleanup_spec_ Spec spec = spec_read();
+        TpmPublic public;
+        Digest policy;
+        assert_ok(tpm_public_parse(bytes_span(&spec.key), &public));
+        assert_ok(pcr_values_policy(&spec.pcrs, &policy));
+        assert_true(span_equal(public.auth_policy, digest_span(&policy)));
+        spec.pcrs.banks[0].values[14].bytes[0] ^= 1;
+        assert_ok(pcr_values_policy(&spec.pcrs, &policy));
+        assert_false(span_equal(public.auth_policy, digest_span(&policy)));
+        assert_int_equal(public.attributes & TPM_OBJECT_USERWITHAUTH, 0);
+}
+
 static void assert_text(const Json *object, const char *member, const char *wanted) {
         const char *text = json_object_get_string(json_get(object, member));
         assert_non_null(text);
@@ -557,6 +572,7 @@ static void test_guest_claims_of_the_validated_token_are_read(void **state) {
 int main(void) {
         static const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_guest_request_has_the_specifications_tpm_info),
+                cmocka_unit_test(test_pcr_values_policy_is_that_of_the_specifications_key),
                 cmocka_unit_test(test_guest_request_of_a_trusted_launch_vm_has_all_members),
                 cmocka_unit_test(test_guest_request_of_a_confidential_vm_has_its_evidence),
                 cmocka_unit_test(test_guest_request_names_what_is_missing),
